@@ -1,0 +1,66 @@
+"""Every setting once: name, default, environment variable, help.
+
+Only this module reads the environment. Flags, variables and the docs table come from the fields.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from lamington.core.aws import DEFAULT_ACCOUNT_ID, DEFAULT_REGION
+from lamington.core.errors import UsageError
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _setting(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a user may set; each field is the flag `--name` and the variable `LAMINGTON_NAME`."""
+
+    data: Path = _setting(Path(".lamington"), "directory of the engine's state")
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: int = _setting(3000, "port of the service that `up` runs; 0 takes a free one")
+    aws_port: int = _setting(4566, "port of the AWS endpoint; 0 takes a free one")
+    region: str = _setting(DEFAULT_REGION, "region where a request names none")
+    account_id: str = _setting(DEFAULT_ACCOUNT_ID, "account where a request's access key names none")
+    environments_max: int = _setting(
+        100, "execution environments that may live at once, all functions together"
+    )
+    idle_s: float = _setting(600.0, "seconds after which an idle execution environment is ended")
+    init_timeout_s: float = _setting(10.0, "limit of a function's init phase, in seconds")
+    log_flush_s: float = _setting(0.25, "seconds between two writes of buffered log events")
+    log_bytes_max: int = _setting(
+        256 * 1024 * 1024, "bytes of log events kept per log group; the oldest go first"
+    )
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
+    """Read the settings; a flag beats a variable, a variable beats the default.
+
+    A flag that is None was not given. Raises UsageError for a value of the wrong form.
+    """
+    variables = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    for each in fields(Settings):
+        given = flags.get(each.name)
+        if given is None:
+            given = variables.get(f"LAMINGTON_{each.name.upper()}")
+        if given is not None:
+            values[each.name] = _convert(each.name, each.default, given)
+    return Settings(**values)
+
+
+def _convert(name: str, default: Any, given: Any) -> Any:
+    form = Path if isinstance(default, Path) else type(default)
+    try:
+        return form(given)
+    except ValueError:
+        raise UsageError(
+            f"`{given}` is not a value for `{name}`", hint=f"give a {form.__name__}"
+        ) from None

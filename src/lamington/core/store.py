@@ -1,0 +1,177 @@
+"""What lasts: typed rows in SQLite and content-addressed blobs beside it.
+
+One database, one writer. A write outside `transaction` is committed before `put` returns;
+inside, all writes of the block are committed together or not at all.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from lamington.core.aws import Scope
+from lamington.core.errors import UsageError
+
+Row = TypeVar("Row")
+
+SEPARATOR = "\x1f"
+"""Stands between the parts of a key; no AWS name may hold it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[Row]):
+    """Rows in the order of their keys, and the marker of the next page where there is one."""
+
+    rows: list[Row]
+    marker: str | None
+
+
+class Store:
+    """The engine's database and blobs under one directory, held by one process at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open or create; raises UsageError where another engine holds the directory."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self._lock = _lock(directory / "engine.lock")
+        self.database = sqlite3.connect(directory / "engine.db", isolation_level=None)
+        self.database.execute("PRAGMA journal_mode=WAL")
+        self.database.execute("PRAGMA synchronous=NORMAL")
+        self.blobs = Blobs(directory / "blobs")
+        self._depth = 0
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes of the block or none; the block must not await."""
+        if self._depth == 0:
+            self.database.execute("BEGIN IMMEDIATE")
+        self._depth += 1
+        try:
+            yield
+        except BaseException:
+            self._depth -= 1
+            if self._depth == 0:
+                self.database.execute("ROLLBACK")
+            raise
+        self._depth -= 1
+        if self._depth == 0:
+            self.database.execute("COMMIT")
+
+    def close(self) -> None:
+        self.database.close()
+        os.close(self._lock)
+
+
+class Table(Generic[Row]):
+    """Rows of one type, always under an account and a region; `key_of` gives a row's key parts."""
+
+    def __init__(
+        self, store: Store, name: str, row_type: type[Row], key_of: Callable[[Row], tuple[str, ...]]
+    ) -> None:
+        self._database = store.database
+        self._name = name
+        self._key_of = key_of
+        self._decoder = msgspec.json.Decoder(row_type)
+        self._encoder = msgspec.json.Encoder()
+        self._database.execute(
+            f'CREATE TABLE IF NOT EXISTS "{name}" (account TEXT, region TEXT, key TEXT,'
+            " row BLOB NOT NULL, PRIMARY KEY (account, region, key)) WITHOUT ROWID"
+        )
+
+    def get(self, scope: Scope, *key: str) -> Row | None:
+        found = self._database.execute(
+            f'SELECT row FROM "{self._name}" WHERE account=? AND region=? AND key=?',
+            (scope.account_id, scope.region, SEPARATOR.join(key)),
+        ).fetchone()
+        return None if found is None else self._decoder.decode(found[0])
+
+    def put(self, scope: Scope, row: Row) -> None:
+        """Insert, or replace the row of the same key."""
+        self._database.execute(
+            f'INSERT OR REPLACE INTO "{self._name}" VALUES (?, ?, ?, ?)',
+            (
+                scope.account_id,
+                scope.region,
+                SEPARATOR.join(self._key_of(row)),
+                self._encoder.encode(row),
+            ),
+        )
+
+    def delete(self, scope: Scope, *key: str) -> None:
+        """Delete the row of this key, if there is one."""
+        self._database.execute(
+            f'DELETE FROM "{self._name}" WHERE account=? AND region=? AND key=?',
+            (scope.account_id, scope.region, SEPARATOR.join(key)),
+        )
+
+    def page(self, scope: Scope, *prefix: str, marker: str | None, limit: int) -> Page[Row]:
+        """Rows whose key begins with the prefix's parts, after the marker, `limit` at most."""
+        start = SEPARATOR.join((*prefix, ""))
+        found = self._database.execute(
+            f'SELECT key, row FROM "{self._name}" WHERE account=? AND region=?'
+            " AND key >= ? AND key < ? AND key > ? ORDER BY key LIMIT ?",
+            (
+                scope.account_id,
+                scope.region,
+                start,
+                start + "\U0010ffff",
+                marker or "",
+                limit + 1,
+            ),
+        ).fetchall()
+        rows = [self._decoder.decode(row) for _, row in found[:limit]]
+        return Page(rows=rows, marker=found[limit - 1][0] if len(found) > limit else None)
+
+    def all(self, scope: Scope, *prefix: str) -> list[Row]:
+        """Every row whose key begins with the prefix's parts, in the order of the keys."""
+        return self.page(scope, *prefix, marker=None, limit=2**31).rows
+
+    def everywhere(self) -> Iterator[tuple[Scope, Row]]:
+        """Every row of every account and region: what a start reads."""
+        for account, region, row in self._database.execute(
+            f'SELECT account, region, row FROM "{self._name}" ORDER BY account, region, key'
+        ).fetchall():
+            yield Scope(account_id=account, region=region), self._decoder.decode(row)
+
+
+class Blobs:
+    """Bytes named by their SHA-256; written once, whole or not at all."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(exist_ok=True)
+
+    def put(self, content: bytes) -> str:
+        """Keep the bytes and return their name, 64 hexadecimal digits."""
+        name = hashlib.sha256(content).hexdigest()
+        path = self.path(name)
+        if not path.exists():
+            partial = path.with_suffix(f".{os.getpid()}.partial")
+            partial.write_bytes(content)
+            partial.rename(path)
+        return name
+
+    def path(self, name: str) -> Path:
+        return self._directory / name
+
+    def get(self, name: str) -> bytes:
+        return self.path(name).read_bytes()
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UsageError(
+            f"another engine is using `{path.parent}`", hint="stop it, or give another `--data`"
+        ) from None
+    return descriptor

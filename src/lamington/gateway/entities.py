@@ -1,0 +1,192 @@
+"""What API Gateway is made of, as rows: REST APIs, resources, methods, stages; quotas; errors.
+
+Left to others: what the API shows of them (`operations/`), and what a request meets
+(`deployment` freezes an API for a stage).
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from lamington.core.errors import AwsError
+
+INTEGRATION_TIMEOUT_DEFAULT_MS = 29_000
+PAYLOAD_MAX_BYTES = 10 * 1024 * 1024
+REQUEST_LINE_AND_HEADERS_MAX_BYTES = 10_240
+DEFINITION_MAX_BYTES = 6 * 1024 * 1024
+PAGE_DEFAULT = 25
+PAGE_MAX = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationResponse:
+    """How one kind of answer from behind becomes a method response.
+
+    `selection_pattern` is a Java regular expression, "" for the default. A template that is
+    empty passes the body through.
+    """
+
+    status_code: str
+    selection_pattern: str = ""
+    response_parameters: dict[str, str] = field(default_factory=dict)
+    response_templates: dict[str, str] = field(default_factory=dict)
+    content_handling: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodIntegration:
+    """What stands behind a method, as the API keeps it; `type` is upper case, such as `AWS_PROXY`.
+
+    `responses` keep the order of the definition: the first pattern that matches is taken.
+    """
+
+    type: str
+    uri: str = ""
+    http_method: str = ""
+    credentials: str = ""
+    passthrough_behavior: str = "WHEN_NO_MATCH"
+    request_parameters: dict[str, str] = field(default_factory=dict)
+    request_templates: dict[str, str] = field(default_factory=dict)
+    content_handling: str = ""
+    timeout_ms: int = INTEGRATION_TIMEOUT_DEFAULT_MS
+    cache_key_parameters: tuple[str, ...] = ()
+    cache_namespace: str = ""
+    connection_type: str = ""
+    connection_id: str = ""
+    insecure_skip_verification: bool = False
+    responses: tuple[IntegrationResponse, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodResponseDefinition:
+    """A status that a method may answer; only the headers declared here may be produced."""
+
+    status_code: str
+    response_parameters: dict[str, bool] = field(default_factory=dict)
+    response_models: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One verb (or `ANY`) of a resource; `request_parameters` map a mapping name to required."""
+
+    http_method: str
+    authorization_type: str = "NONE"
+    authorizer_id: str = ""
+    authorization_scopes: tuple[str, ...] = ()
+    api_key_required: bool = False
+    operation_name: str = ""
+    request_parameters: dict[str, bool] = field(default_factory=dict)
+    request_models: dict[str, str] = field(default_factory=dict)
+    request_validator_id: str = ""
+    responses: tuple[MethodResponseDefinition, ...] = ()
+    integration: MethodIntegration | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A path of an API; `path` is the whole template, such as `/pets/{petId}`."""
+
+    resource_id: str
+    parent_id: str = ""
+    path_part: str = ""
+    path: str
+    methods: dict[str, Method] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayResponseDefinition:
+    """A customised gateway response; an empty status code means the type's own default."""
+
+    response_type: str
+    status_code: str = ""
+    response_parameters: dict[str, str] = field(default_factory=dict)
+    response_templates: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    model_id: str
+    name: str
+    content_type: str = "application/json"
+    schema: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestApi:
+    """A REST API with all that a definition can say of it: one row, changed whole.
+
+    `resources` are by id; `definition_extensions` lists the `x-amazon-apigateway-*` keys and other
+    parts of an imported definition that are kept but not acted upon, each as a plain sentence.
+    """
+
+    api_id: str
+    name: str
+    description: str = ""
+    version: str = ""
+    created: str
+    resources: dict[str, Resource] = field(default_factory=dict)
+    models: dict[str, Model] = field(default_factory=dict)
+    gateway_responses: dict[str, GatewayResponseDefinition] = field(default_factory=dict)
+    binary_media_types: tuple[str, ...] = ()
+    minimum_compression_size: int | None = None
+    api_key_source: str = "HEADER"
+    endpoint_types: tuple[str, ...] = ("EDGE",)
+    policy: str = ""
+    disable_execute_api_endpoint: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+    definition_extensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A snapshot of an API: stages serve this, not the API as it is now."""
+
+    api_id: str
+    deployment_id: str
+    description: str = ""
+    created: str
+    api: RestApi
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A deployment made callable under a name; `method_settings` are by `{path}/{METHOD}`."""
+
+    api_id: str
+    stage_name: str
+    deployment_id: str
+    description: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    method_settings: dict[str, dict[str, str | int | float | bool]] = field(default_factory=dict)
+    cache_cluster_enabled: bool = False
+    cache_cluster_size: str = ""
+    tracing_enabled: bool = False
+    access_log: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    created: str
+    last_updated: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The settings of API Gateway for an account in a region."""
+
+    cloudwatch_role_arn: str = ""
+
+
+class NotFoundException(AwsError):
+    status = 404
+
+
+class BadRequestException(AwsError):
+    status = 400
+
+
+class ConflictException(AwsError):
+    status = 409
+
+
+class LimitExceededException(AwsError):
+    status = 429
+    default_members: ClassVar[dict[str, str]] = {}
