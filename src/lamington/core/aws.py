@@ -1,6 +1,6 @@
 """Naming AWS things and calling AWS operations: Arn, Scope and AwsCaller."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -81,3 +81,7 @@ class AwsCaller(Protocol):
         Raises the AwsError that the service answers with.
         """
         ...
+
+
+Operation = Callable[[Params, Scope], Awaitable[Result]]
+"""One AWS operation; raises the AwsErrors that it answers with."""

@@ -52,6 +52,9 @@ class ManualClock:
         return self._elapsed_s
 
     async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
         wakes: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._elapsed_s + seconds, next(self._order), wakes))
         await wakes

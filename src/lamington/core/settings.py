@@ -4,6 +4,7 @@ Only this module reads the environment. Flags, variables and the docs table come
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from lamington.core.aws import DEFAULT_ACCOUNT_ID, DEFAULT_REGION
 from lamington.core.errors import UsageError
 
+PORT_MAX = 65_535
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -23,12 +25,16 @@ def _setting(default: Any, text: str) -> Any:
 class Settings:
     """What a user may set; each field is the flag `--name` and the variable `LAMINGTON_NAME`."""
 
-    data: Path = _setting(Path(".lamington"), "directory of the engine's state")
+    data: Path = field(
+        default=Path(".lamington"), metadata={"help": "directory of the engine's state"}
+    )
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(3000, "port of the service that `up` runs; 0 takes a free one")
     aws_port: int = _setting(4566, "port of the AWS endpoint; 0 takes a free one")
     region: str = _setting(DEFAULT_REGION, "region where a request names none")
-    account_id: str = _setting(DEFAULT_ACCOUNT_ID, "account where a request's access key names none")
+    account_id: str = _setting(
+        DEFAULT_ACCOUNT_ID, "account where a request's access key names none"
+    )
     environments_max: int = _setting(
         100, "execution environments that may live at once, all functions together"
     )
@@ -53,7 +59,34 @@ def load_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
             given = variables.get(f"LAMINGTON_{each.name.upper()}")
         if given is not None:
             values[each.name] = _convert(each.name, each.default, given)
-    return Settings(**values)
+    settings = Settings(**values)
+    _require_sensible(settings)
+    return settings
+
+
+def colour_allowed() -> bool:
+    """Whether the user lets programs colour their words: see no-color.org."""
+    return "NO_COLOR" not in os.environ
+
+
+def _require_sensible(settings: Settings) -> None:
+    for name in ("port", "aws_port"):
+        if not 0 <= getattr(settings, name) <= PORT_MAX:
+            raise UsageError(
+                f"`{getattr(settings, name)}` is not a value for `{name}`",
+                hint=f"give a number from 0, which takes a free port, to {PORT_MAX}",
+            )
+    if not re.fullmatch("[0-9]{12}", settings.account_id):
+        raise UsageError(
+            f"`{settings.account_id}` is not a value for `account_id`", hint="give twelve digits"
+        )
+    for each in fields(Settings):
+        value = getattr(settings, each.name)
+        if isinstance(value, int | float) and not value >= 0:
+            raise UsageError(
+                f"`{value}` is not a value for `{each.name}`",
+                hint="give a number that is not negative",
+            )
 
 
 def _convert(name: str, default: Any, given: Any) -> Any:

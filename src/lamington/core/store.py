@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,32 +38,44 @@ class Store:
     """The engine's database and blobs under one directory, held by one process at a time."""
 
     def __init__(self, directory: Path) -> None:
-        """Open or create; raises UsageError where another engine holds the directory."""
-        directory.mkdir(parents=True, exist_ok=True)
+        """Open or create; raises UsageError where the directory cannot be the engine's own."""
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(directory / "engine.lock")
+        except OSError as error:
+            raise UsageError(
+                f"the state cannot be kept in `{directory}`: {error.strerror}",
+                hint="give another directory with `--data`",
+            ) from None
         self.directory = directory
-        self._lock = _lock(directory / "engine.lock")
         self.database = sqlite3.connect(directory / "engine.db", isolation_level=None)
-        self.database.execute("PRAGMA journal_mode=WAL")
+        try:
+            self.database.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise UsageError(
+                f"`{directory / 'engine.db'}` is not a database of Lamington: {error}",
+                hint="move it away, or give another directory with `--data`",
+            ) from None
         self.database.execute("PRAGMA synchronous=NORMAL")
         self.blobs = Blobs(directory / "blobs")
         self._depth = 0
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All writes of the block or none; the block must not await."""
-        if self._depth == 0:
-            self.database.execute("BEGIN IMMEDIATE")
+        """All writes of the block or none; the block must not await. Blocks may stand in blocks."""
+        depth = self._depth
+        self.database.execute(f"SAVEPOINT block{depth}" if depth else "BEGIN IMMEDIATE")
         self._depth += 1
         try:
             yield
+            self.database.execute(f"RELEASE block{depth}" if depth else "COMMIT")
         except BaseException:
-            self._depth -= 1
-            if self._depth == 0:
-                self.database.execute("ROLLBACK")
+            if self.database.in_transaction:  # A full disk ends it by itself.
+                self.database.execute(f"ROLLBACK TO block{depth}" if depth else "ROLLBACK")
             raise
-        self._depth -= 1
-        if self._depth == 0:
-            self.database.execute("COMMIT")
+        finally:
+            self._depth -= 1
 
     def close(self) -> None:
         self.database.close()
@@ -153,7 +166,7 @@ class Blobs:
         name = hashlib.sha256(content).hexdigest()
         path = self.path(name)
         if not path.exists():
-            partial = path.with_suffix(f".{os.getpid()}.partial")
+            partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
             partial.write_bytes(content)
             partial.rename(path)
         return name

@@ -21,6 +21,12 @@ CODE_ZIPPED_MAX_BYTES = 52_428_800
 CODE_UNZIPPED_MAX_BYTES = 262_144_000
 ENVIRONMENT_VARIABLES_MAX_BYTES = 4096
 LOG_TAIL_BYTES = 4096
+TAGS_MAX = 50
+POLICY_MAX_BYTES = 20_480
+CONCURRENT_EXECUTIONS = 1000
+UNRESERVED_CONCURRENT_EXECUTIONS_MIN = 100
+CODE_STORAGE_BYTES = 80_530_636_800
+CLIENT_CONTEXT_MAX_BYTES = 3583
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +43,8 @@ class FunctionVersion:
     """One version of a function, `$LATEST` included: all that an execution environment needs.
 
     `settings` holds the members of CreateFunction that are kept and shown as given (VpcConfig,
-    TracingConfig, Layers ...), under AWS's names.
+    TracingConfig, Layers ...), under AWS's names. Versions that differ in nothing but the revision
+    id are equal: they may share execution environments.
     """
 
     function_name: str
@@ -56,15 +63,20 @@ class FunctionVersion:
     log_group: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     last_modified: str
-    revision_id: str
+    revision_id: str = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """What belongs to a function as a whole rather than to one version."""
+    """What belongs to a function as a whole rather than to one version.
+
+    `published` is the fingerprint of `$LATEST` when it was last published: nothing changed
+    since means that publishing again makes no new version.
+    """
 
     function_name: str
     last_version_number: int = 0
+    published: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     reserved_concurrency: int | None = None
 
@@ -109,6 +121,12 @@ class ValidationException(AwsError):
     status = 400
 
 
+class AccessDeniedException(AwsError):
+    """The function is another account's."""
+
+    status = 403
+
+
 class ResourceConflictException(LambdaError):
     status = 409
 
@@ -136,6 +154,10 @@ class TooManyRequestsException(LambdaError):
 
 
 class CodeStorageExceededException(LambdaError):
+    status = 400
+
+
+class PolicyLengthExceededException(LambdaError):
     status = 400
 
 

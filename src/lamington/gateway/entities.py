@@ -5,7 +5,7 @@ Left to others: what the API shows of them (`operations/`), and what a request m
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any
 
 from lamington.core.errors import AwsError
 
@@ -13,8 +13,15 @@ INTEGRATION_TIMEOUT_DEFAULT_MS = 29_000
 PAYLOAD_MAX_BYTES = 10 * 1024 * 1024
 REQUEST_LINE_AND_HEADERS_MAX_BYTES = 10_240
 DEFINITION_MAX_BYTES = 6 * 1024 * 1024
+INTEGRATION_TIMEOUT_MIN_MS = 50
+COMPRESSION_SIZE_MAX_BYTES = 10_485_760
+THROTTLING_RATE_LIMIT = 10_000.0
+THROTTLING_BURST_LIMIT = 5_000
 PAGE_DEFAULT = 25
 PAGE_MAX = 500
+
+VERBS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+ANY = "ANY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,8 @@ class MethodIntegration:
     connection_type: str = ""
     connection_id: str = ""
     insecure_skip_verification: bool = False
+    response_transfer_mode: str = "BUFFERED"
+    integration_target: str = ""
     responses: tuple[IntegrationResponse, ...] = ()
 
 
@@ -113,6 +122,30 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestValidator:
+    """What of a request is to be validated; methods name it by `validator_id`."""
+
+    validator_id: str
+    name: str
+    validate_body: bool = False
+    validate_parameters: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorizer:
+    """A definition's authorizer; `type` is TOKEN, REQUEST or COGNITO_USER_POOLS.
+
+    `definition` is the `x-amazon-apigateway-authorizer` object as written.
+    """
+
+    authorizer_id: str
+    name: str
+    type: str
+    auth_type: str = ""
+    definition: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RestApi:
     """A REST API with all that a definition can say of it: one row, changed whole.
 
@@ -135,7 +168,18 @@ class RestApi:
     policy: str = ""
     disable_execute_api_endpoint: bool = False
     tags: dict[str, str] = field(default_factory=dict)
+    request_validators: dict[str, RequestValidator] = field(default_factory=dict)
+    authorizers: dict[str, Authorizer] = field(default_factory=dict)
+    vpc_endpoint_ids: tuple[str, ...] = ()
+    ip_address_type: str = ""
+    security_policy: str = ""
+    endpoint_access_mode: str = ""
     definition_extensions: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> Resource:
+        """The resource `/`, which every API has."""
+        return next(each for each in self.resources.values() if each.path == "/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +195,11 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A deployment made callable under a name; `method_settings` are by `{path}/{METHOD}`."""
+    """A deployment made callable under a name.
+
+    `method_settings` are by `*/*` or `{path}/{METHOD}` as the patch wrote it: the path of a
+    resource has `~1` for each `/`, or has no first `/`. Only members that were set are there.
+    """
 
     api_id: str
     stage_name: str
@@ -163,6 +211,9 @@ class Stage:
     cache_cluster_size: str = ""
     tracing_enabled: bool = False
     access_log: dict[str, str] = field(default_factory=dict)
+    canary_settings: dict[str, Any] = field(default_factory=dict)
+    client_certificate_id: str = ""
+    documentation_version: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     created: str
     last_updated: str
@@ -189,4 +240,7 @@ class ConflictException(AwsError):
 
 class LimitExceededException(AwsError):
     status = 429
-    default_members: ClassVar[dict[str, str]] = {}
+
+
+class ValidationException(AwsError):
+    status = 400

@@ -1,0 +1,5 @@
+"""`python -m lamington` is `lamington`."""
+
+from lamington.cli.main import main
+
+main()

@@ -1,0 +1,245 @@
+"""`lamington up`: an engine, a service raised on it, and a watch on the service's files.
+
+Raising is `service.local`'s, running is the engine's: this joins them and tells the user.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import watchfiles
+
+from lamington.cli.output import Output
+from lamington.core.aws import Scope
+from lamington.core.errors import LamingtonError, UsageError
+from lamington.core.settings import Settings
+from lamington.engine.engine import Engine
+from lamington.service.definition import BuiltService
+from lamington.service.local import RaisedStack, Target, raise_stack
+from lamington.service.package import build
+from lamington.service.problems import ServiceInvalid
+from lamington.service.project import load_project
+
+STATE_FILE = "engine.json"
+DEBOUNCE_MS = 40
+STEP_MS = 10
+LOG_LINES_SHOWN_MAX = 200
+
+# What is true of every service on this machine; docs/differences.md has the reasons.
+ALWAYS_DIFFERENT = (
+    "code lies in its own directory, not at /var/task; /tmp is the machine's (TMPDIR is private)",
+    "memory size is reported, not enforced",
+    "requests are not signed or refused for lack of permission, save Lambda's resource policies",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    root: Path
+    stage: str
+    parameters: Mapping[str, str]
+    watch: bool
+    show_logs: bool
+
+
+class EngineState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running `up` tells the other commands, in `.lamington/engine.json`."""
+
+    process_id: int
+    aws_endpoint: str
+    url: str
+    stack_name: str
+    region: str
+    account_id: str
+
+
+class Up:
+    """One run of `lamington up`, from the first build to the last process ended."""
+
+    def __init__(self, options: UpOptions, settings: Settings, output: Output) -> None:
+        self._options = options
+        self._settings = settings
+        self._output = output
+        self._scope = Scope(account_id=settings.account_id, region=settings.region)
+        self._engine = Engine(settings)
+        self._target = Target(
+            caller=self._engine.caller,
+            scope=self._scope,
+            publish=self._engine.artifacts.put,
+            wait=self._engine.stacks.wait,
+        )
+        self._stack_name = ""
+        self._unemulated: list[str] = []
+
+    async def run(self) -> None:
+        """Raise the service, serve it and follow its files until a signal or `lamington down`."""
+        stopped = asyncio.Event()
+        _stop_on_signals(stopped)
+        started = time.perf_counter()
+        built = self._build()
+        self._stack_name = built.stack_name
+        try:
+            await self._engine.start(on_stop=stopped.set)
+            raised = await self._raise(built)
+            url = await self._serve(raised)
+            self._announce(built, url, time.perf_counter() - started)
+            watching = asyncio.create_task(self._watch(stopped)) if self._options.watch else None
+            await stopped.wait()
+            if watching is not None:
+                watching.cancel()
+        finally:
+            self._state_path.unlink(missing_ok=True)
+            await self._engine.stop()
+
+    @property
+    def _state_path(self) -> Path:
+        return self._options.root / ".lamington" / STATE_FILE
+
+    def _build(self) -> BuiltService:
+        project = load_project(self._options.root)
+        return build(project, self._options.root / ".lamington" / "build", self._options.stage)
+
+    async def _raise(self, built: BuiltService) -> RaisedStack:
+        for warning in built.warnings:
+            self._output.warn(warning)
+        parameters = {**built.stage.parameters, **self._options.parameters}
+        return await raise_stack(built, self._stack_name, self._target, parameters)
+
+    async def _serve(self, raised: RaisedStack) -> str:
+        api_id = raised.outputs.get("ApiId", "")
+        stage = raised.outputs.get("ApiStage", "")
+        if not api_id:
+            return ""
+        port = await self._engine.serve(api_id, stage)
+        self._unemulated = self._engine.unemulated(api_id, stage)
+        return f"http://{_shown_host(self._settings.host)}:{port}"
+
+    def _announce(self, built: BuiltService, url: str, seconds: float) -> None:
+        state = EngineState(
+            process_id=self._engine.process_id,
+            aws_endpoint=self._engine.aws_endpoint,
+            url=url,
+            stack_name=self._stack_name,
+            region=self._settings.region,
+            account_id=self._settings.account_id,
+        )
+        self._state_path.write_bytes(msgspec.json.encode(state))
+        differences = [*self._unemulated, *ALWAYS_DIFFERENT]
+        if self._output.as_json:
+            self._output.write_json(
+                {
+                    "url": url,
+                    "aws_endpoint": self._engine.aws_endpoint,
+                    "stack_name": self._stack_name,
+                    "routes": list(built.routes),
+                    "not_emulated": differences,
+                }
+            )
+            return
+        self._output.say(
+            f"{self._output.paint(built.name, 'bold')} is up in {seconds:.2f} s"
+            + (f": {self._output.paint(url, 'green')}" if url else "")
+        )
+        self._output.say(f"AWS endpoint: {self._engine.aws_endpoint}\n")
+        self.show_routes(built)
+        _say_differences(differences, self._output)
+
+    def show_routes(self, built: BuiltService) -> None:
+        self._output.table(
+            ("Method", "Path", "Function", "Integration", "Authorizer"),
+            [
+                (route.method, route.path, route.function, route.integration, route.authorizer)
+                for route in built.routes
+            ],
+        )
+
+    async def _watch(self, stopped: asyncio.Event) -> None:
+        """Follow the files: what builds is raised, what does not leaves the last good one."""
+        async for changes in watchfiles.awatch(
+            self._options.root.resolve(),
+            watch_filter=_ServiceFiles(self._options.root.resolve()),
+            stop_event=stopped,
+            debounce=DEBOUNCE_MS,
+            step=STEP_MS,
+        ):
+            started = time.perf_counter()
+            names = _names((Path(path) for _, path in changes), self._options.root)
+            try:
+                built = await asyncio.to_thread(self._build)
+                raised = await self._raise(built)
+                await self._serve(raised)
+            except ServiceInvalid as error:
+                for problem in error.problems:
+                    self._output.error(problem)
+                self._output.say(f"{names}: not taken; the last good version goes on serving")
+            except LamingtonError as error:
+                self._output.error(error)
+                self._output.say(f"{names}: not taken; the last good version goes on serving")
+            else:
+                if raised.changed:
+                    milliseconds = (time.perf_counter() - started) * 1000
+                    self._output.say(f"{names}: updated in {milliseconds:.0f} ms")
+
+
+@dataclass(frozen=True, slots=True)
+class _ServiceFiles:
+    """Tells a service's own files from an editor's leftovers and from what we write ourselves."""
+
+    root: Path
+
+    def __call__(self, change: watchfiles.Change, path: str) -> bool:
+        parts = Path(path).relative_to(self.root).parts
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
+        return not hidden and not path.endswith(("~", ".swp", ".pyc"))
+
+
+def _names(paths: Iterable[Path], root: Path) -> str:
+    names = sorted({str(path.relative_to(root.resolve())) for path in paths})
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _shown_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+async def run_engine(settings: Settings, output: Output) -> None:
+    """Run the AWS endpoint alone until a signal."""
+    stopped = asyncio.Event()
+    _stop_on_signals(stopped)
+    engine = Engine(settings)
+    try:
+        await engine.start(on_stop=stopped.set)
+        output.say(f"AWS endpoint: {output.paint(engine.aws_endpoint, 'green')}")
+        output.say(f"state: {settings.data.resolve()}")
+        _say_differences(ALWAYS_DIFFERENT, output)
+        await stopped.wait()
+    finally:
+        await engine.stop()
+
+
+def _stop_on_signals(stopped: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+
+
+def _say_differences(differences: Iterable[str], output: Output) -> None:
+    output.say("\nDifferent from AWS:")
+    for difference in differences:
+        output.say(f"  - {difference}")
+    output.say("\nPress Ctrl-C to stop.")
+
+
+def load_engine_state(root: Path) -> EngineState:
+    """The engine that serves this directory; raises UsageError where none does."""
+    path = root / ".lamington" / STATE_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=EngineState)
+    except FileNotFoundError:
+        raise UsageError(
+            f"`{root}` is not up", hint="run `lamington up` there, or give `--endpoint-url`"
+        ) from None

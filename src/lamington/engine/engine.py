@@ -1,0 +1,220 @@
+"""Engine: builds every part from Settings, wires them to each other, starts and stops them.
+
+This is the only place that knows every layer. A layer that needs something from below it states a
+Protocol; the engine passes the implementation in.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from lamington.core.aws import AwsCaller, Scope
+from lamington.core.clock import Clock, Ids, SystemClock
+from lamington.core.errors import AwsError, UsageError
+from lamington.core.http import Request, Response
+from lamington.core.settings import LOOPBACK_HOSTS, Settings
+from lamington.core.store import Store
+from lamington.engine.artifacts import Artifacts
+from lamington.engine.doors import parse_api_address
+from lamington.engine.server import HttpServer
+from lamington.functions.invoke import FunctionInvoker
+from lamington.functions.operations.functions import FunctionOperations
+from lamington.functions.operations.logs import LogOperations
+from lamington.functions.operations.registry import FunctionRegistry
+from lamington.functions.packages import Packages
+from lamington.functions.telemetry import LogStore, Telemetry
+from lamington.gateway.deployment import StageProgram, compile_stage
+from lamington.gateway.entities import RestApi, Stage
+from lamington.gateway.operations.methods import MethodOperations
+from lamington.gateway.operations.rest_apis import RestApiOperations
+from lamington.gateway.operations.stages import StageOperations
+from lamington.gateway.operations.tables import GatewayTables
+from lamington.gateway.pipeline import RestDataPlane
+from lamington.stack.operations.stacks import StackOperations
+from lamington.stack.providers.base import ProviderRegistry
+from lamington.stack.providers.delegated import delegated_providers
+from lamington.stack.providers.functions import function_providers
+from lamington.stack.providers.gateway import gateway_providers
+from lamington.wire.dispatch import Dispatcher, Operation
+from lamington.wire.identity import IdentityOperations
+
+STOP_GRACE_S = 2.0
+
+_HEALTH = {"lambda", "apigateway", "cloudformation", "logs", "iam", "sts"}
+
+
+class Engine:
+    """Everything that runs on this machine: the AWS endpoint and the APIs deployed to it.
+
+    Raises UsageError where another engine holds the data directory or a port is in use.
+    """
+
+    def __init__(
+        self, settings: Settings, *, clock: Clock | None = None, ids: Ids | None = None
+    ) -> None:
+        if settings.host not in LOOPBACK_HOSTS:
+            raise UsageError(
+                f"refused to listen on `{settings.host}`: requests are not authenticated yet",
+                hint="listen on 127.0.0.1 and put a proxy that authenticates in front",
+            )
+        self.settings = settings
+        self._clock = clock or SystemClock()
+        self._ids = ids or Ids()
+        self._store = Store(settings.data / "state")
+        self._on_stop: Callable[[], None] = _nothing
+        self._aws_server = HttpServer(self._answer_aws)
+        self._service_server = HttpServer(self._answer_service)
+        self._service: tuple[str, str] | None = None
+        self._service_port = 0
+        self.aws_endpoint = ""
+        self.artifacts = Artifacts(settings.data / "artifacts")
+
+        logs = LogStore(self._store, self._clock, settings.log_bytes_max)
+        self.telemetry = Telemetry(logs, self._clock, settings.log_flush_s)
+        packages = Packages(self._store)
+        self._registry = FunctionRegistry(self._store, self._clock, self._ids)
+        self.invoker = FunctionInvoker(
+            versions=self._registry,
+            packages=packages,
+            telemetry=self.telemetry,
+            clock=self._clock,
+            ids=self._ids,
+            settings=settings,
+        )
+        functions = FunctionOperations(
+            registry=self._registry,
+            invoker=self.invoker,
+            packages=packages,
+            fetch_object=self.artifacts.fetch,
+        )
+        self.data_plane = RestDataPlane(clock=self._clock, ids=self._ids)
+        tables = GatewayTables(self._store)
+        self._stages = StageOperations(
+            tables=tables,
+            clock=self._clock,
+            ids=self._ids,
+            data_plane=self.data_plane,
+            compile_stage=self._compile_stage,
+        )
+        rest_apis = RestApiOperations(
+            tables=tables, clock=self._clock, ids=self._ids, withdraw=self.data_plane.withdraw
+        )
+        operations: dict[str, Operation] = {
+            **functions.operations(),
+            **LogOperations(logs, self._clock).operations(),
+            **rest_apis.operations(),
+            **MethodOperations(tables=tables, ids=self._ids).operations(),
+            **self._stages.operations(),
+            **IdentityOperations(self._store, self._clock, self._ids).operations(),
+        }
+        self._dispatcher = Dispatcher(
+            operations,
+            self._ids,
+            default_scope=Scope(account_id=settings.account_id, region=settings.region),
+        )
+        self.caller: AwsCaller = self._dispatcher
+        self.stacks = StackOperations(
+            store=self._store,
+            providers=ProviderRegistry(
+                [
+                    *function_providers(self.caller),
+                    *gateway_providers(self.caller),
+                    *delegated_providers(self.caller),
+                ]
+            ),
+            clock=self._clock,
+            ids=self._ids,
+            fetch_object=self.artifacts.fetch,
+        )
+        # Stacks call the operations and are operations themselves: the table closes the circle.
+        operations.update(self.stacks.operations())
+
+    @property
+    def process_id(self) -> int:
+        return os.getpid()
+
+    async def start(self, on_stop: Callable[[], None] | None = None) -> None:
+        """Listen, put what is deployed into service and finish what a crash interrupted.
+
+        `on_stop` is called when a client asks the engine to stop.
+        """
+        self._on_stop = on_stop or _nothing
+        port = await self._aws_server.start(self.settings.host, self.settings.aws_port)
+        self.aws_endpoint = f"http://{_address(self.settings.host)}:{port}"
+        self.invoker.aws_endpoint_url = self.aws_endpoint
+        self._stages.restore()
+        await self.stacks.recover()
+
+    async def serve(self, api_id: str, stage: str) -> int:
+        """Serve one stage at the root of the service port, as a custom domain would; its port."""
+        self._service = (api_id, stage)
+        if not self._service_port:
+            self._service_port = await self._service_server.start(
+                self.settings.host, self.settings.port
+            )
+        return self._service_port
+
+    async def stop(self) -> None:
+        """End everything that was started: connections, stacks at work, function processes."""
+        await self._service_server.stop(STOP_GRACE_S)
+        await self._aws_server.stop(STOP_GRACE_S)
+        await self.stacks.close()
+        await self.invoker.close()
+        self.telemetry.flush()
+        self._store.close()
+
+    def unemulated(self, api_id: str, stage: str) -> list[str]:
+        """What a deployed stage asks for and does not get, as sentences."""
+        program = self.data_plane.programs.get((api_id, stage))
+        return [] if program is None else list(program.unemulated)
+
+    def _answer_service(self, request: Request) -> Awaitable[Response]:
+        assert self._service is not None
+        api_id, stage = self._service
+        return self.data_plane.handle(request, api_id, stage, request.path, False)
+
+    async def _answer_aws(self, request: Request) -> Response:
+        if request.path.startswith(("/_lamington/", "/_localstack/")):
+            try:
+                return self._answer_own(request)
+            except AwsError as refusal:
+                return _json({"message": refusal.message}, status=403)
+        address = parse_api_address(request)
+        if address is not None:
+            return await self.data_plane.handle(
+                request, address.api_id, address.stage, address.path, True
+            )
+        return await self._dispatcher.handle(request)
+
+    def _answer_own(self, request: Request) -> Response:
+        if request.path in ("/_lamington/health", "/_localstack/health"):
+            return _json({"services": dict.fromkeys(sorted(_HEALTH), "running")})
+        if request.path == "/_lamington/stop" and request.method == "POST":
+            self._dispatcher.require_trusted(request)
+            asyncio.get_running_loop().call_soon(self._on_stop)
+            return _json({"stopping": True})
+        return _json({"message": "Not Found"}, status=404)
+
+    def _compile_stage(self, *, api: RestApi, stage: Stage, scope: Scope) -> StageProgram:
+        return compile_stage(
+            api=api, stage=stage, scope=scope, invoker=self.invoker, permitted=self._registry
+        )
+
+
+def _nothing() -> None:
+    logging.getLogger(__name__).debug("nobody listens for a stop")
+
+
+def _address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(
+        status=status,
+        headers=[("Content-Type", "application/json")],
+        body=msgspec.json.encode(value),
+    )

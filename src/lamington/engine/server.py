@@ -1,0 +1,561 @@
+"""HTTP/1.1 over asyncio: bytes to Request, Response to bytes, and the limits that keep it safe.
+
+llhttp parses (through httptools); what a request means is left to the handler that is given. One
+server owns its connections and one timer; a connection serves one request after the other, in
+the order received, so that pipelined answers are in order by construction.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from pathlib import Path
+from types import CoroutineType
+from typing import cast
+
+import httptools
+
+from lamington.core.clock import Clock, SystemClock
+from lamington.core.errors import UsageError
+from lamington.core.http import Headers, Request, Response
+
+Answerer = Callable[[Request], Response | Awaitable[Response]]
+"""Answers a request. A Response returned at once costs no task, a Future costs a callback; any
+other awaitable is run in a task of its own."""
+
+LOGGER = logging.getLogger("lamington.server")
+TICK_S = 1.0
+READ_BYTES_MAX = 65_536
+BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """What one connection may use; the defaults suit the AWS port, which takes code archives."""
+
+    head_bytes_max: int = 65_536
+    body_bytes_max: int = 73_400_320
+    head_timeout_s: float = 30.0
+    body_timeout_s: float = 300.0
+    idle_timeout_s: float = 75.0
+    write_timeout_s: float = 60.0
+    linger_s: float = 2.0
+    tick_s: float = TICK_S
+
+
+class HttpServer:
+    """Listens and answers; one timer, running only while anyone is connected, ends the idle."""
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        *,
+        limits: ServerLimits | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.answerer = answerer
+        self.limits = limits or ServerLimits()
+        self.connections: set[_Connection] = set()
+        self.stopping = False
+        self.now = 0.0
+        self.date = ""
+        self._clock = clock or SystemClock()
+        self._listeners: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._emptied: asyncio.Event | None = None
+
+    async def start(self, host: str, port: int, *, reuse_port: bool = False) -> int:
+        """Listen and return the port, which matters where 0 asked for a free one.
+
+        Raises UsageError where the address cannot be had, naming the process that holds it.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            listener = await loop.create_server(
+                lambda: _Connection(self, loop),
+                host,
+                port,
+                backlog=BACKLOG,
+                reuse_port=reuse_port or None,
+            )
+        except OSError as error:
+            raise _refusal_to_listen(host, port, error) from None
+        self._listeners.append(listener)
+        return int(listener.sockets[0].getsockname()[1])
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Take no more connections, let running requests end within the grace, then cut off."""
+        self.stopping = True
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self.connections):
+            connection.end_when_idle()
+        if self.connections:
+            self._emptied = asyncio.Event()
+            try:
+                await asyncio.wait_for(self._emptied.wait(), grace_s)
+            except TimeoutError:
+                for connection in list(self.connections):
+                    connection.abort()
+        self._listeners.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def opened(self, connection: "_Connection") -> None:
+        if self._timer is None:
+            self._read_clock()
+            self._start_timer()
+        self.connections.add(connection)
+
+    def closed(self, connection: "_Connection") -> None:
+        self.connections.discard(connection)
+        if self._emptied is not None and not self.connections:
+            self._emptied.set()
+
+    def _tick(self) -> None:
+        self._read_clock()
+        for connection in list(self.connections):
+            connection.check_deadline()
+        if self.connections:
+            self._start_timer()
+        else:
+            self._timer = None
+
+    def _read_clock(self) -> None:
+        self.now = self._clock.monotonic()
+        self.date = formatdate(self._clock.now().timestamp(), usegmt=True)
+
+    def _start_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self.limits.tick_s, self._tick)
+
+
+IDLE, HEAD, BODY, CLOSING = range(4)
+METHODS = {
+    name.encode(): name for name in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+}
+
+
+class _Refused(Exception):
+    """Stops the parser; the connection knows the status to answer with."""
+
+
+class _Connection(asyncio.Protocol):
+    """One client: a parser, the request being answered and those that wait behind it."""
+
+    __slots__ = (
+        "_active",
+        "_body",
+        "_body_bytes",
+        "_expects",
+        "_fields",
+        "_head_bytes",
+        "_loop",
+        "_parser",
+        "_phase",
+        "_refusal",
+        "_server",
+        "_since",
+        "_source_ip",
+        "_started_here",
+        "_transport",
+        "_url",
+        "_waiting",
+        "_writable",
+    )
+
+    def __init__(self, server: HttpServer, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._source_ip = ""
+        self._phase = IDLE
+        self._since = 0.0
+        self._active = False
+        self._writable = True
+        self._waiting: deque[tuple[Request, bool, bool]] = deque()
+        self._refusal = 0
+        self._url = b""
+        self._fields: list[tuple[str, str]] = []
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._started_here = False
+        self._expects = False
+
+    # The transport's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self._source_ip = peer[0] if isinstance(peer, tuple) else ""
+        if hasattr(transport, "max_size"):
+            # asyncio reads 256 KiB at a time, which crosses malloc's mmap threshold each time.
+            transport.max_size = READ_BYTES_MAX
+        self._server.opened(self)
+        self._since = self._server.now
+        if self._server.stopping:
+            self.end_when_idle()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._phase = CLOSING
+        self._waiting.clear()
+        self._server.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase == CLOSING:
+            return
+        self._started_here = False
+        while data and self._phase != CLOSING:
+            try:
+                self._parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._without_upgrade() + data[upgrade.args[0] :]
+            except httptools.HttpParserError:
+                self._refuse(self._refusal or 400)
+                return
+        if self._phase == HEAD and not self._started_here:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._server.limits.head_bytes_max:
+                self._refuse(self._head_refusal())
+
+    def eof_received(self) -> bool:
+        """Stay open for the answers that are owed: a client may close its half first."""
+        if self._active or self._waiting:
+            self._phase = CLOSING
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        self._writable = False
+        self._since = self._server.now
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self._since = self._server.now
+        if not self._active:
+            self._serve_waiting()
+
+    def _without_upgrade(self) -> bytes:
+        """The head that was just read, as one that offers no other protocol, for a new parser.
+
+        Java's client offers HTTP/2 with every request; the parser then leaves the body unread.
+        """
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(400)
+            return b""
+        self._parser = httptools.HttpRequestParser(self)
+        fields = "".join(
+            [
+                f"{name}: {value}\r\n"
+                for name, value in self._fields
+                if name.lower() not in ("connection", "upgrade", "expect")
+            ]
+        )
+        return b"%s %s HTTP/1.1\r\n%s\r\n" % (method, self._url, fields.encode("latin-1"))
+
+    # The parser's side.
+
+    def on_message_begin(self) -> None:
+        self._phase = HEAD
+        self._since = self._server.now
+        self._url = b""
+        self._fields = []
+        self._head_bytes = 0
+        self._started_here = True
+        self._expects = False
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase != HEAD:
+            return  # A trailer: it must not pass for a header.
+        self._fields.append((name.decode("latin-1"), value.decode("latin-1")))
+        size = len(name)
+        if size == 14 and name.lower() == b"content-length":
+            if int(value) > self._server.limits.body_bytes_max:
+                self._refusal = 413
+        elif size == 6 and name.lower() == b"expect":
+            self._expects = value.lower() == b"100-continue"
+
+    def on_headers_complete(self) -> None:
+        size = len(self._url) + 32
+        for name, value in self._fields:
+            size += len(name) + len(value) + 4
+        if size > self._server.limits.head_bytes_max:
+            self._refusal = self._head_refusal()
+        if self._refusal:
+            raise _Refused
+        self._phase = BODY
+        self._body = []
+        self._body_bytes = 0
+        if self._expects and not self._active and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > self._server.limits.body_bytes_max:
+            self._refusal = 413
+            raise _Refused
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        parser = self._parser
+        if parser.should_upgrade():
+            return  # It will be read again, without the offer.
+        self._phase = IDLE
+        path, _, query = _target(self._url).partition("?")
+        if not path.startswith("/") and path != "*":
+            self._refusal = 400
+            raise _Refused
+        body = self._body
+        method = parser.get_method()
+        headers = Headers.__new__(Headers)
+        headers.fields = self._fields
+        request = Request(
+            method=METHODS.get(method) or method.decode("latin-1"),
+            path=path,
+            query=query,
+            headers=headers,
+            body=body[0] if len(body) == 1 else b"".join(body),
+            source_ip=self._source_ip,
+        )
+        keeps = parser.should_keep_alive()
+        is_old = parser.get_http_version() == "1.0"
+        if self._active or self._waiting or not self._writable:
+            self._waiting.append((request, keeps, is_old))
+            if self._transport is not None:
+                self._transport.pause_reading()
+        else:
+            self._serve(request, keeps, is_old)
+
+    # Answering.
+
+    def _serve(self, request: Request, keeps: bool, is_old: bool) -> None:
+        """Start one request; an answer that is ready is written before this returns."""
+        self._active = True
+        try:
+            answer = self._server.answerer(request)
+        except Exception as error:  # noqa: BLE001 -- one request: logged and answered
+            answer = _failure(request, error)
+        if type(answer) is Response:
+            self._write(answer, request.method, keeps, is_old)
+        elif isinstance(answer, asyncio.Future):
+            answer.add_done_callback(
+                lambda done: self._settle(done, request, keeps=keeps, is_old=is_old)
+            )
+        else:
+            waited = cast(Awaitable[Response], answer)
+            running = waited if isinstance(waited, CoroutineType) else _awaited(waited)
+            task = self._loop.create_task(running)
+            task.add_done_callback(
+                lambda done: self._settle(done, request, keeps=keeps, is_old=is_old)
+            )
+
+    def _settle(
+        self, done: "asyncio.Future[Response]", request: Request, *, keeps: bool, is_old: bool
+    ) -> None:
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        response = done.result() if error is None else _failure(request, error)
+        self._write(response, request.method, keeps, is_old)
+        self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        while self._waiting and self._writable and not self._active:
+            self._serve(*self._waiting.popleft())
+        transport = self._transport
+        if transport is not None and not self._waiting and not transport.is_reading():
+            transport.resume_reading()
+
+    def _write(self, response: Response, method: str, keeps: bool, is_old: bool) -> None:
+        self._active = False
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return  # The client has left: its answer is dropped.
+        server = self._server
+        self._since = server.now
+        keeps = keeps and not server.stopping and (self._phase != CLOSING or bool(self._waiting))
+        connection = "" if keeps and not is_old else "keep-alive" if keeps else "close"
+        transport.write(
+            render_response(response, date=server.date, connection=connection, method=method)
+        )
+        if not keeps:
+            self._phase = CLOSING
+            self._waiting.clear()
+            transport.close()
+
+    def _head_refusal(self) -> int:
+        return 414 if len(self._url) > self._server.limits.head_bytes_max // 2 else 431
+
+    def _refuse(self, status: int) -> None:
+        """Answer in the server's own words, then read on for a while so that the client sees it."""
+        transport = self._transport
+        self._phase = CLOSING
+        self._since = self._server.now
+        if transport is None:
+            return
+        if self._active or self._waiting:
+            return  # The answers before it come first; the last of them closes.
+        transport.write(
+            render_response(
+                Response(
+                    status=status,
+                    headers=[("Content-Type", "application/json")],
+                    body=b'{"message":"%s"}' % HTTPStatus(status).phrase.encode(),
+                ),
+                date=self._server.date,
+                connection="close",
+                method="",
+            )
+        )
+        if transport.can_write_eof():
+            transport.write_eof()
+
+    # Deadlines.
+
+    def check_deadline(self) -> None:
+        """End the connection where its client has been silent longer than the limits allow."""
+        limits = self._server.limits
+        silent_s = self._server.now - self._since
+        if not self._writable:
+            if silent_s > limits.write_timeout_s:
+                self.abort()
+        elif self._active:
+            return
+        elif self._phase == IDLE:
+            if silent_s > limits.idle_timeout_s and self._transport is not None:
+                self._transport.close()
+        elif self._phase == CLOSING:
+            if silent_s > limits.linger_s:
+                self.abort()
+        elif silent_s > (limits.head_timeout_s if self._phase == HEAD else limits.body_timeout_s):
+            self._refuse(408)
+
+    def end_when_idle(self) -> None:
+        if not self._active and not self._waiting and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def render_response(response: Response, *, date: str, connection: str, method: str) -> bytes:
+    """The whole message as the bytes of one write.
+
+    Fields that frame the message are the server's own: the handler's are dropped. A line break
+    in a field, which would let its value forge further fields, becomes a space.
+    """
+    status = response.status
+    lines = [_status_line(status)]
+    lines.extend(
+        [
+            f"{name}: {value}\r\n"
+            for name, value in response.headers
+            if len(name) not in FRAMING_LENGTHS or name.lower() not in FRAMING
+        ]
+    )
+    body = response.body
+    if status >= 200 and status not in (204, 304):
+        lines.append(f"Content-Length: {len(body)}\r\n")
+    else:
+        body = b""
+    lines.append(f"Date: {date}\r\n")
+    if connection:
+        lines.append(f"Connection: {connection}\r\n")
+    head = "".join(lines)
+    if head.count("\n") != len(lines) or head.count("\r") != len(lines):
+        head = "".join([line[:-2].replace("\r", " ").replace("\n", " ") + "\r\n" for line in lines])
+    try:
+        encoded = f"{head}\r\n".encode("latin-1")
+    except UnicodeEncodeError:
+        encoded = f"{head}\r\n".encode()
+    return encoded if method == "HEAD" else b"".join((encoded, body))
+
+
+FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "date"})
+FRAMING_LENGTHS = frozenset(map(len, FRAMING))
+STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HTTPStatus}
+
+
+def _status_line(status: int) -> str:
+    return STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n"
+
+
+def _target(url: bytes) -> str:
+    """The request target as origin form; bytes beyond ASCII are percent-encoded."""
+    if not url.isascii():
+        url = b"".join(b"%%%02X" % byte if byte > 127 else bytes((byte,)) for byte in url)
+    target = url.decode("ascii")
+    if not target.startswith("/") and "://" in target:
+        _, _, rest = target.partition("://")
+        slash = rest.find("/")
+        question = rest.find("?")
+        if slash < 0 or 0 <= question < slash:
+            return "/" + rest[question:] if question >= 0 else "/"
+        return rest[slash:]
+    return target
+
+
+async def _awaited(answer: Awaitable[Response]) -> Response:
+    return await answer
+
+
+def _failure(request: Request, error: BaseException) -> Response:
+    LOGGER.error("%s %s failed", request.method, request.path, exc_info=error)
+    return Response(
+        status=500,
+        headers=[("Content-Type", "application/json")],
+        body=b'{"message":"Internal server error"}',
+    )
+
+
+def _refusal_to_listen(host: str, port: int, error: OSError) -> UsageError:
+    if error.errno == errno.EADDRINUSE:
+        holder = _holder(port)
+        return UsageError(
+            f"port {port} of {host} is in use" + (f" by {holder}" if holder else ""),
+            hint="stop it, or give another port: `--port 0` takes a free one",
+        )
+    if error.errno == errno.EACCES:
+        return UsageError(
+            f"port {port} of {host} may not be listened on by this user",
+            hint="give a port above 1023",
+        )
+    return UsageError(
+        f"cannot listen on {host}:{port}: {error.strerror or error}",
+        hint="give an address of this machine, such as 127.0.0.1",
+    )
+
+
+def _holder(port: int) -> str:
+    """The process that listens on the port, where Linux tells: `python3 (process 4242)`."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for columns in map(str.split, rows):
+            if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{columns[9]}]")
+    for process in Path("/proc").glob("[0-9]*") if inodes else ():
+        try:
+            with os.scandir(process / "fd") as descriptors:
+                held = {os.readlink(each) for each in descriptors}
+            if held & inodes:
+                name = (process / "comm").read_text(encoding="utf-8").strip()
+                return f"{name} (process {process.name})"
+        except OSError:
+            continue
+    return ""

@@ -1,0 +1,728 @@
+"""One execution environment: init, invoke, reset and end, as a state machine.
+
+It is a process on one end of a socket pair, serves one invocation at a time, and keeps its
+`/tmp` and its log stream when the process has to be made anew. Left to others: which environment
+serves next (`pool`), how a process is fenced in (`isolation`).
+"""
+
+import asyncio
+import hashlib
+import shutil
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from struct import Struct
+from typing import Final, Protocol
+
+import msgspec
+
+from lamington.core.aws import Scope
+from lamington.functions.entities import (
+    RESPONSE_PAYLOAD_MAX_BYTES,
+    FunctionVersion,
+    ServiceException,
+)
+from lamington.functions.isolation import IsolatedProcess
+from lamington.functions.runtimes import RuntimeProgram
+from lamington.functions.telemetry import RECORD_BREAK, EnvironmentLog, render_time
+
+READY, INIT_ERROR, RESULT, ERROR, FATAL, HANDLED_ERROR = 1, 2, 3, 4, 5, 6
+INVOKE = 1
+
+INVOCATION: Final = Struct("<IBHHHHd")
+"""Length of what follows, kind, lengths of request id, ARN, trace id and client context,
+deadline in milliseconds since 1970; then these texts and the event."""
+
+REPLY: Final = Struct("<IBII")
+"""Length of what follows, kind, highest resident memory in KiB, CPU of an invocation in µs."""
+
+
+class State(Enum):
+    """Where an environment is in its life."""
+
+    RESET = "reset"
+    """No process: not started yet, or it has failed and the next invocation starts another."""
+    INITIALIZING = "initializing"
+    IDLE = "idle"
+    BUSY = "busy"
+    ENDED = "ended"
+
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.RESET: frozenset({State.INITIALIZING, State.ENDED}),
+    State.INITIALIZING: frozenset({State.IDLE, State.RESET, State.ENDED}),
+    State.IDLE: frozenset({State.BUSY, State.RESET, State.ENDED}),
+    State.BUSY: frozenset({State.IDLE, State.RESET, State.ENDED}),
+    State.ENDED: frozenset(),
+}
+"""What may follow what; anything else is a bug of ours."""
+
+Outcome = tuple[bytes, str, bytes]
+"""Payload, AWS's word for a function error or "", and the log's tail where it was asked for."""
+
+
+class Request:
+    """One invocation on its way through the pool."""
+
+    __slots__ = (
+        "client_context",
+        "function_arn",
+        "outcome",
+        "payload",
+        "queued_at",
+        "request_id",
+        "tail",
+        "trace_id",
+    )
+
+    def __init__(
+        self,
+        outcome: "asyncio.Future[Outcome]",
+        request_id: str,
+        function_arn: str,
+        payload: bytes,
+        trace_id: str = "",
+        client_context: str = "",
+        tail: bool = False,
+    ) -> None:
+        self.outcome = outcome
+        self.request_id = request_id
+        self.function_arn = function_arn
+        self.payload = payload
+        self.trace_id = trace_id
+        self.client_context = client_context
+        self.tail = tail
+        self.queued_at = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitFailure:
+    """How an init phase failed; `posted` is what the runtime said of it, empty if nothing."""
+
+    error_type: str
+    message: str
+    status: str
+    posted: bytes = b""
+
+    def payload(self, request_id: str) -> bytes:
+        """What the caller of an invocation gets."""
+        return self.posted or error_payload(self.error_type, request_id, self.message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchPlan:
+    """All that is needed to start the process of one version, whichever environment it is for."""
+
+    version: FunctionVersion
+    scope: Scope
+    program: RuntimeProgram
+    task_root: Path
+    sdk_directory: Path | None = None
+    aws_endpoint_url: str = ""
+
+
+class Released(Protocol):
+    """Is told when an environment is free, or has lost its process."""
+
+    def __call__(self, environment: "Environment", /) -> None: ...
+
+
+class Environment:
+    """One execution environment of a function version."""
+
+    __slots__ = (
+        "_behind",
+        "_exits",
+        "_init_ms",
+        "_link",
+        "_loop",
+        "_output",
+        "_plan",
+        "_released",
+        "_request",
+        "_started_wall",
+        "_temporary",
+        "busy_since",
+        "cpu_us",
+        "deadline",
+        "duration_s",
+        "idle_since",
+        "init_s",
+        "log",
+        "memory_kb",
+        "quiet",
+        "state",
+    )
+
+    def __init__(
+        self,
+        plan: LaunchPlan,
+        log: EnvironmentLog,
+        directory: Path,
+        released: Released,
+    ) -> None:
+        """`directory` becomes its private TMPDIR and is removed with it."""
+        self._plan = plan
+        self._released = released
+        self._temporary = directory
+        self._loop = asyncio.get_running_loop()
+        self._link: _Link | None = None
+        self._request: Request | None = None
+        self._behind: deque[Request] = deque()
+        self._output: list[bytes] = []
+        self._exits: set[asyncio.Future[None]] = set()
+        self._started_wall = 0.0
+        self._init_ms = -1.0
+        self.log = log
+        self.state = State.RESET
+        self.busy_since = 0.0
+        self.idle_since = 0.0
+        self.deadline = 0.0
+        self.duration_s = 0.0
+        self.init_s = 0.0
+        self.memory_kb = 0
+        self.cpu_us = 0
+        self.quiet = True
+
+    # Init
+
+    async def start(self, limit_s: float, phase: str = "init") -> InitFailure | None:
+        """Start the process and wait until the handler is loaded, or has failed to.
+
+        `phase` is `invoke` where an invocation waits for a second attempt.
+
+        AWS: an init that fails is run once more within the first invocation.
+        """
+        self._move(State.INITIALIZING)
+        began = time.monotonic()
+        if phase == "init":
+            self.log.event(_now_ms(), self._init_start_line())
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        link = _Link(self, self._loop)
+        self._link = link
+        plan = self._plan
+        link.open(
+            IsolatedProcess(
+                plan.program.argv,
+                [str(plan.sdk_directory or "")],
+                render_variables(plan, self.log, self._temporary),
+                plan.task_root,
+                link.process_exited,
+            )
+        )
+        self._exits.add(link.exited)
+        link.exited.add_done_callback(self._exits.discard)
+        timer = self._loop.call_later(limit_s, link.init_timed_out)
+        await link.connect()
+        failure = await link.initialised
+        timer.cancel()
+        self.init_s = time.monotonic() - began
+        if self.state is not State.INITIALIZING:
+            return failure or InitFailure(
+                error_type="Sandbox.Failure", message="", status="error", posted=b""
+            )
+        if failure is None:
+            self._init_ms = self.init_s * 1000 if phase == "init" else -1.0
+            self._keep_output()
+            self._move(State.IDLE)
+        else:
+            self._reset()
+            self.log.event(_now_ms(), self._init_report_line(failure, phase))
+        return failure
+
+    def fail(self, request: Request, failure: InitFailure, started_wall: float) -> None:
+        """Answer an invocation whose environment did not come up a second time either."""
+        duration_ms = (time.time() - started_wall) * 1000
+        entry = self.log.invocation(
+            request.request_id,
+            int(started_wall * 1000),
+            duration_ms,
+            self.memory_kb,
+            -1.0,
+            b"",
+            failure.status,
+        )
+        if not request.outcome.done():
+            tail = self.log.tail(entry) if request.tail else b""
+            request.outcome.set_result((failure.payload(request.request_id), "Unhandled", tail))
+
+    # Invoke
+
+    def send(self, request: Request, spent_s: float = 0.0) -> None:
+        """Hand over an invocation; its outcome comes through the request's future.
+
+        A busy environment finds it in its socket when it is done with the one before; the time
+        of an invocation counts from then.
+
+        `spent_s` of its time are over already: an init was run again for it.
+        """
+        timeout_s = self._plan.version.timeout_s
+        wall = time.time() - spent_s
+        if self._request is None:
+            self._move(State.BUSY)
+            self._request = request
+            self.busy_since = time.monotonic() - spent_s
+            self.deadline = self.busy_since + timeout_s
+            self._started_wall = wall
+        else:
+            self._behind.append(request)
+        texts = (
+            request.request_id + request.function_arn + request.trace_id + request.client_context
+        ).encode()
+        client_context = request.client_context
+        client_bytes = len(client_context.encode()) if client_context else 0
+        payload = request.payload
+        link = self._link
+        assert link is not None, "an idle environment has a process"
+        link.write(
+            INVOCATION.pack(
+                INVOCATION.size - 4 + len(texts) + len(payload),
+                INVOKE,
+                len(request.request_id),
+                len(request.function_arn),
+                len(request.trace_id),
+                client_bytes,
+                (wall + timeout_s) * 1000,
+            )
+            + texts
+            + payload
+        )
+
+    def received(self, kind: int, memory_kb: int, cpu_us: int, payload: bytes) -> None:
+        """Take the frame that ends an invocation."""
+        self.memory_kb = memory_kb
+        self.cpu_us = cpu_us
+        function_error = status = ""
+        if kind != RESULT:
+            function_error = "Handled" if kind == HANDLED_ERROR else "Unhandled"
+        elif len(payload) > RESPONSE_PAYLOAD_MAX_BYTES:
+            payload = _too_large_payload()
+            function_error = "Unhandled"
+            status = "error\tError Type: Function.ResponseSizeTooLarge"
+        self._finish(payload, function_error, status, State.RESET if kind == FATAL else State.IDLE)
+
+    def expire(self) -> None:
+        """End the invocation that has run out of time, and the process with it."""
+        request = self._request
+        if request is None:
+            return
+        timeout_s = self._plan.version.timeout_s
+        text = f"Task timed out after {timeout_s:.2f} seconds"
+        line = f"{render_time(_now_ms())} {request.request_id} {text}{RECORD_BREAK}\n"
+        self._finish(
+            error_payload("Sandbox.Timedout", request.request_id, text),
+            "Unhandled",
+            "timeout",
+            State.RESET,
+            platform_line=line.encode(),
+            duration_s=float(timeout_s),
+        )
+
+    def crashed(self, exit_text: str) -> None:
+        """Take note that the process has ended by itself."""
+        request = self._request
+        if self.state is State.INITIALIZING:
+            # It was ready, but `start` has not seen so yet, and will find it reset.
+            self._reset()
+            return
+        if request is None:
+            if self.state is State.IDLE:
+                self._reset()
+                self._released(self)
+            return
+        text = exit_message(exit_text)
+        line = f"RequestId: {request.request_id} Error: {text}\nRuntime.ExitError\n"
+        self._finish(
+            error_payload("Runtime.ExitError", request.request_id, text),
+            "Unhandled",
+            "error\tError Type: Runtime.ExitError",
+            State.RESET,
+            platform_line=line.replace("\n", RECORD_BREAK, 1).encode(),
+        )
+
+    def output_is_ready(self) -> None:
+        """Read what the function has written while it runs."""
+        link = self._link
+        if link is None:
+            return
+        text = link.process.read_output()
+        if link.process.output_ended:
+            link.close_output()
+        if not text:
+            return
+        if self.state is State.BUSY or self.state is State.INITIALIZING:
+            self._output.append(text)
+        else:
+            self.log.event(_now_ms(), text)
+
+    def _finish(
+        self,
+        payload: bytes,
+        function_error: str,
+        status: str,
+        state: State,
+        *,
+        platform_line: bytes = b"",
+        duration_s: float = 0.0,
+    ) -> None:
+        request = self._request
+        link = self._link
+        if request is None or link is None:
+            return
+        self._request = None
+        now = time.monotonic()
+        self.duration_s = duration_s or now - self.busy_since
+        process = link.process
+        output = process.read_output() if process.has_output() else b""
+        if self._output:
+            self._output.append(output)
+            output = b"".join(self._output)
+            self._output.clear()
+        if output:
+            # Whose output it is could not be told with another invocation close behind.
+            self.quiet = False
+        if platform_line:
+            if output and not output.endswith(b"\n"):
+                output += b"\n"
+            output += platform_line
+        entry = self.log.invocation(
+            request.request_id,
+            int(self._started_wall * 1000),
+            self.duration_s * 1000,
+            self.memory_kb,
+            self._init_ms,
+            output,
+            status,
+        )
+        self._init_ms = -1.0
+        outcome = request.outcome
+        if not outcome.done():
+            tail = self.log.tail(entry) if request.tail else b""
+            outcome.set_result((payload, function_error, tail))
+        if state is State.IDLE:
+            if self._behind:
+                self._request = self._behind.popleft()
+                self.busy_since = now
+                self.deadline = now + self._plan.version.timeout_s
+                self._started_wall = time.time()
+            else:
+                self._move(State.IDLE)
+                self.idle_since = now
+        else:
+            self._reset()
+        self._released(self)
+
+    @property
+    def queued(self) -> int:
+        """Invocations behind the one that runs."""
+        return len(self._behind)
+
+    def take_back(self) -> list[Request]:
+        """Give back the invocations that a lost process has not begun."""
+        requests = list(self._behind)
+        self._behind.clear()
+        return requests
+
+    # End
+
+    async def end(self) -> None:
+        """End the process and all that is its own, and wait until it is gone."""
+        if self.state is not State.ENDED:
+            for request in (self._request, *self.take_back()):
+                if request is not None and not request.outcome.done():
+                    request.outcome.set_exception(ServiceException("The engine is shutting down."))
+            self._request = None
+            self._drop_link()
+            self._move(State.ENDED)
+        if self._exits:
+            await asyncio.wait(list(self._exits))
+        if self._temporary.exists():
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _reset(self) -> None:
+        self._drop_link()
+        self._move(State.RESET)
+
+    def _drop_link(self) -> None:
+        if self._link is not None:
+            self._keep_output()
+            self._link.close()
+            self._link = None
+
+    def _keep_output(self) -> None:
+        """Log what was written outside of any invocation."""
+        if self._link is not None:
+            self._output.append(self._link.process.read_output())
+        output = b"".join(self._output)
+        self._output.clear()
+        if output:
+            self.log.event(_now_ms(), output)
+
+    def _move(self, state: State) -> None:
+        assert state in TRANSITIONS[self.state], f"{self.state} to {state}"
+        self.state = state
+
+    def _init_start_line(self) -> bytes:
+        runtime = self._plan.version.runtime
+        name, version = self._plan.program.family, runtime.removeprefix(self._plan.program.family)
+        mark = hashlib.sha256(runtime.encode()).hexdigest()
+        arn = f"arn:{self._plan.scope.partition}:lambda:{self._plan.scope.region}::runtime:{mark}"
+        version = version.removesuffix(".x")
+        return (
+            f"INIT_START Runtime Version: {name}:{version}.v1\tRuntime Version ARN: {arn}\n"
+        ).encode()
+
+    def _init_report_line(self, failure: InitFailure, phase: str) -> bytes:
+        return (
+            f"INIT_REPORT Init Duration: {self.init_s * 1000:.2f} ms\tPhase: {phase}\t"
+            f"Status: {failure.status}\n"
+        ).encode()
+
+
+class _Link(asyncio.Protocol):
+    """The engine's end of one process's socket: it lives as long as the process does."""
+
+    def __init__(self, environment: Environment, loop: asyncio.AbstractEventLoop) -> None:
+        self._environment: Environment | None = environment
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._parts: list[bytes] = []
+        self._expected = 0
+        self._filled = 0
+        self._lost = False
+        self._output_open = False
+        self.initialised: asyncio.Future[InitFailure | None] = loop.create_future()
+        self.exited: asyncio.Future[None] = loop.create_future()
+        self.process: IsolatedProcess
+
+    def open(self, process: IsolatedProcess) -> None:
+        self.process = process
+        self._send = process.channel.send
+        self._loop.add_reader(process.output, self._output_is_ready)
+        self._output_open = True
+
+    async def connect(self) -> None:
+        transport, _ = await self._loop.create_unix_connection(
+            lambda: self, sock=self.process.channel
+        )
+        self._transport = transport
+        if self._environment is None:
+            transport.abort()
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame, without the loop where the socket takes it whole.
+
+        The process can begin at once, and the loop's queue of writes costs more than this.
+        """
+        try:
+            sent = self._send(frame)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            # The process is gone; that is on its way to us.
+            return
+        if sent < len(frame):
+            assert self._transport is not None, "connected before the first invocation"
+            self._transport.write(memoryview(frame)[sent:])
+
+    def data_received(self, data: bytes) -> None:
+        if not self._parts and len(data) >= REPLY.size:
+            length, kind, memory_kb, cpu_us = REPLY.unpack_from(data)
+            if length + 4 == len(data):
+                self._frame(kind, memory_kb, cpu_us, data[REPLY.size :])
+                return
+        self._parts.append(data)
+        self._filled += len(data)
+        if self._filled < max(self._expected, REPLY.size):
+            return
+        whole = b"".join(self._parts)
+        at = 0
+        self._expected = 0
+        while len(whole) - at >= REPLY.size:
+            length, kind, memory_kb, cpu_us = REPLY.unpack_from(whole, at)
+            end = at + 4 + length
+            if end > len(whole):
+                self._expected = end - at
+                break
+            self._frame(kind, memory_kb, cpu_us, whole[at + REPLY.size : end])
+            at = end
+        self._parts = [whole[at:]] if at < len(whole) else []
+        self._filled = len(whole) - at
+
+    def _frame(self, kind: int, memory_kb: int, cpu_us: int, payload: bytes) -> None:
+        environment = self._environment
+        if environment is None:
+            return
+        if self.initialised.done():
+            environment.received(kind, memory_kb, cpu_us, payload)
+            return
+        environment.memory_kb = memory_kb
+        if kind == READY:
+            self.initialised.set_result(None)
+            return
+        error_type = msgspec.json.decode(payload).get("errorType", "Runtime.Unknown")
+        self.initialised.set_result(
+            InitFailure(
+                error_type=error_type,
+                message="",
+                status=f"error\tError Type: {error_type}",
+                posted=payload,
+            )
+        )
+
+    def init_timed_out(self) -> None:
+        if not self.initialised.done():
+            self.initialised.set_result(
+                InitFailure(error_type="Sandbox.Timedout", message="", status="timeout")
+            )
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost = True
+        self._end_if_over()
+
+    def process_exited(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(None)
+        if self._lost:
+            self._end_if_over()
+        else:
+            # A reply may still be on its way; a forked child may hold the socket for ever.
+            self._loop.call_later(0.005, self._give_up)
+
+    def _give_up(self) -> None:
+        self._lost = True
+        self._end_if_over()
+
+    def _end_if_over(self) -> None:
+        environment = self._environment
+        if environment is None or not self._lost:
+            return
+        if self.process.running:
+            # Without its socket it is of no use; the exit comes back here.
+            self._loop.call_later(0.05, self.process.kill)
+            return
+        text = self.process.exit_text
+        if self.initialised.done():
+            environment.crashed(text)
+            return
+        self.initialised.set_result(
+            InitFailure(
+                error_type="Runtime.ExitError",
+                message=exit_message(text),
+                status="error\tError Type: Runtime.ExitError",
+            )
+        )
+
+    def _output_is_ready(self) -> None:
+        if self._environment is None:
+            self.close_output()
+        else:
+            self._environment.output_is_ready()
+
+    def close_output(self) -> None:
+        if self._output_open:
+            self._output_open = False
+            self._loop.remove_reader(self.process.output)
+            self.process.close_output()
+
+    def close(self) -> None:
+        """Let go of the environment and kill the process, if it still runs."""
+        self._environment = None
+        self.close_output()
+        if self.process.running:
+            self.process.kill()
+        if self._transport is not None:
+            self._transport.abort()
+        if not self.initialised.done():
+            self.initialised.set_result(
+                InitFailure(error_type="Sandbox.Failure", message="", status="error")
+            )
+
+
+def error_payload(error_type: str, request_id: str, text: str) -> bytes:
+    """A payload of the platform's own making, its members in AWS's order."""
+    return msgspec.json.encode(
+        {"errorType": error_type, "errorMessage": f"RequestId: {request_id} Error: {text}"}
+    )
+
+
+def exit_message(exit_text: str) -> str:
+    """What AWS says of a runtime that has ended by itself."""
+    if not exit_text:
+        return "Runtime exited without providing a reason"
+    return f"Runtime exited with error: {exit_text}"
+
+
+def _too_large_payload() -> bytes:
+    text = (
+        "Response payload size exceeded maximum allowed payload size"
+        f" ({RESPONSE_PAYLOAD_MAX_BYTES} bytes)."
+    )
+    return msgspec.json.encode({"errorMessage": text, "errorType": "Function.ResponseSizeTooLarge"})
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def render_variables(plan: LaunchPlan, log: EnvironmentLog, temporary: Path) -> dict[str, str]:
+    """The variables of a function's process: AWS's list, and nothing of this machine's.
+
+    AWS: reserved ones beat the function's own, which replace the rest.
+    Differs: LAMBDA_TASK_ROOT, PWD, NODE_PATH and LD_LIBRARY_PATH name the real directory of the
+    code; PATH ends with the interpreter's directory; TMPDIR is the environment's own directory;
+    AWS_ENDPOINT_URL leads the SDKs to this engine; the access key is the account's number.
+    """
+    version, program, root = plan.version, plan.program, str(plan.task_root)
+    account, region = plan.scope.account_id, plan.scope.region
+    replaceable = {
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin:"
+        + program.interpreter_directory,
+        "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:"
+        f"{root}:{root}/lib:/opt/lib",
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
+        "PWD": root,
+        "SHLVL": "0",
+        "TMPDIR": str(temporary),
+    }
+    if plan.aws_endpoint_url:
+        replaceable["AWS_ENDPOINT_URL"] = plan.aws_endpoint_url
+    if program.family == "python":
+        replaceable["PYTHONPATH"] = "/var/runtime"
+    else:
+        major = program.identifier.removeprefix("nodejs").partition(".")[0]
+        replaceable["NODE_PATH"] = (
+            f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:"
+            f"/var/runtime/node_modules:/var/runtime:{root}"
+        )
+    reserved = {
+        "AWS_ACCESS_KEY_ID": account,
+        "AWS_SECRET_ACCESS_KEY": "lamington",
+        "AWS_SESSION_TOKEN": "lamington",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.runtime}",
+        "AWS_LAMBDA_FUNCTION_NAME": version.function_name,
+        "AWS_LAMBDA_FUNCTION_VERSION": version.version,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_size_mb),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": log.group_name,
+        "AWS_LAMBDA_LOG_STREAM_NAME": log.stream_name,
+        "AWS_LAMBDA_RUNTIME_API": "169.254.100.1:9001",
+        "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
+        "_AWS_XRAY_DAEMON_PORT": "2000",
+        "_HANDLER": version.handler,
+        "LAMBDA_TASK_ROOT": root,
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+    }
+    if version.log_format == "JSON":
+        reserved["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+        logging = version.settings.get("LoggingConfig") or {}
+        reserved["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel", "INFO")
+    return {**replaceable, **(version.environment or {}), **reserved}

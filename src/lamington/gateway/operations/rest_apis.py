@@ -1,0 +1,454 @@
+"""The API Gateway operations on REST APIs as a whole: import, create, show, change, delete, tags.
+
+Left to others: resources and methods (`methods`), deployments and stages (`stages`).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from lamington.core.aws import Params, Result, Scope
+from lamington.core.clock import Clock, Ids
+from lamington.gateway.entities import (
+    COMPRESSION_SIZE_MAX_BYTES,
+    THROTTLING_BURST_LIMIT,
+    THROTTLING_RATE_LIMIT,
+    Account,
+    BadRequestException,
+    GatewayResponseDefinition,
+    Model,
+    NotFoundException,
+    Resource,
+    RestApi,
+    Stage,
+)
+from lamington.gateway.openapi import Mode, import_definition, parse_definition
+from lamington.gateway.operations.tables import (
+    GatewayTables,
+    Patch,
+    listing,
+    page_of,
+    parse_patches,
+    parse_time,
+    shown,
+)
+from lamington.gateway.responses import GATEWAY_RESPONSE_TYPES
+from lamington.gateway.rules import require_gateway_response_type
+
+Withdraw = Callable[[str, str], None]
+"""Takes an API's id and a stage's name out of service."""
+
+API_PATCH_PATHS = (
+    "/name",
+    "/description",
+    "/version",
+    "/policy",
+    "/apiKeySource",
+    "/minimumCompressionSize",
+    "/disableExecuteApiEndpoint",
+    "/binaryMediaTypes/{mediaType}",
+    "/securityPolicy",
+    "/endpointAccessMode",
+    "/endpointConfiguration/types/{type}",
+    "/endpointConfiguration/ipAddressType",
+    "/endpointConfiguration/vpcEndpointIds/{vpcEndpointId}",
+)
+_TEXT_MEMBERS = {
+    "description": "description",
+    "version": "version",
+    "securityPolicy": "security_policy",
+    "endpointAccessMode": "endpoint_access_mode",
+}
+ENDPOINT_TYPES = ("EDGE", "REGIONAL", "PRIVATE")
+EMPTY_SCHEMA = (
+    '{\n  "$schema": "http://json-schema.org/draft-04/schema#",\n  "title" : "Empty Schema",\n'
+    '  "type" : "object"\n}'
+)
+ERROR_SCHEMA = (
+    '{\n  "$schema" : "http://json-schema.org/draft-04/schema#",\n  "title" : "Error Schema",\n'
+    '  "type" : "object",\n  "properties" : {\n    "message" : { "type" : "string" }\n  }\n}'
+)
+API_KEY_VERSION = "4"
+EMPTY_MODEL_DESCRIPTION = "This is a default empty schema model"
+ERROR_MODEL_DESCRIPTION = "This is a default error schema model"
+
+
+class RestApiOperations:
+    """What AWS's API says of REST APIs, the account's settings and tags."""
+
+    def __init__(
+        self, *, tables: GatewayTables, clock: Clock, ids: Ids, withdraw: Withdraw
+    ) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._ids = ids
+        self._withdraw = withdraw
+
+    def operations(self) -> dict[str, Callable[[Params, Scope], Awaitable[Result]]]:
+        return {
+            "apigateway:ImportRestApi": self.import_rest_api,
+            "apigateway:PutRestApi": self.put_rest_api,
+            "apigateway:CreateRestApi": self.create_rest_api,
+            "apigateway:GetRestApi": self.get_rest_api,
+            "apigateway:GetRestApis": self.get_rest_apis,
+            "apigateway:UpdateRestApi": self.update_rest_api,
+            "apigateway:DeleteRestApi": self.delete_rest_api,
+            "apigateway:PutGatewayResponse": self.put_gateway_response,
+            "apigateway:GetGatewayResponse": self.get_gateway_response,
+            "apigateway:GetGatewayResponses": self.get_gateway_responses,
+            "apigateway:DeleteGatewayResponse": self.delete_gateway_response,
+            "apigateway:GetAccount": self.get_account,
+            "apigateway:UpdateAccount": self.update_account,
+            "apigateway:TagResource": self.tag_resource,
+            "apigateway:UntagResource": self.untag_resource,
+            "apigateway:GetTags": self.get_tags,
+        }
+
+    # Import
+
+    async def import_rest_api(self, params: Params, scope: Scope) -> Result:
+        parameters = params.get("parameters") or {}
+        types = parameters.get("endpointConfigurationTypes")
+        api = replace(
+            self._new_api(name=""),
+            endpoint_types=_endpoint_types([types]) if types else ("EDGE",),
+        )
+        api, warnings = self._imported(params, api, "overwrite", scope)
+        self._tables.apis.put(scope, api)
+        return api_result(api, warnings)
+
+    async def put_rest_api(self, params: Params, scope: Scope) -> Result:
+        mode: str = params.get("mode") or "merge"
+        if mode not in ("merge", "overwrite"):
+            raise BadRequestException(
+                'Enumeration value of OpenAPI import mode must be "overwrite" or "merge"'
+            )
+        api = self._tables.require_api(scope, params["restApiId"])
+        chosen: Mode = "merge" if mode == "merge" else "overwrite"
+        api, warnings = self._imported(params, api, chosen, scope)
+        self._tables.apis.put(scope, api)
+        return api_result(api, warnings)
+
+    def _imported(
+        self, params: Params, api: RestApi, mode: Mode, scope: Scope
+    ) -> tuple[RestApi, list[str]]:
+        parameters = params.get("parameters") or {}
+        body = params.get("body") or b""
+        api, warnings = import_definition(
+            parse_definition(body.encode() if isinstance(body, str) else body),
+            api=api,
+            mode=mode,
+            base_path=str(parameters.get("basepath") or "ignore").lower(),
+            scope=scope,
+            ids=self._ids,
+        )
+        if warnings and params.get("failOnWarnings"):
+            raise BadRequestException("Warnings found during import:\n\t" + "\n\t".join(warnings))
+        return api, warnings
+
+    # REST APIs
+
+    async def create_rest_api(self, params: Params, scope: Scope) -> Result:
+        if not params["name"].strip():
+            raise BadRequestException("API name is required")
+        endpoint = params.get("endpointConfiguration") or {}
+        api = self._new_api(name=params["name"])
+        models = [
+            Model(model_id=self._ids.token(6), name=name, schema=schema, description=description)
+            for name, schema, description in (
+                ("Empty", EMPTY_SCHEMA, EMPTY_MODEL_DESCRIPTION),
+                ("Error", ERROR_SCHEMA, ERROR_MODEL_DESCRIPTION),
+            )
+        ]
+        source = params.get("cloneFrom")
+        if source:
+            original = self._tables.require_api(scope, source)
+            api = replace(original, api_id=api.api_id, name=api.name, created=api.created, tags={})
+        api = replace(
+            api,
+            description=params.get("description") or api.description,
+            version=params.get("version") or api.version,
+            models=api.models or {model.name: model for model in models},
+            binary_media_types=tuple(params.get("binaryMediaTypes") or api.binary_media_types),
+            minimum_compression_size=_compression(params.get("minimumCompressionSize")),
+            api_key_source=params.get("apiKeySource") or api.api_key_source,
+            endpoint_types=_endpoint_types(endpoint.get("types")),
+            vpc_endpoint_ids=tuple(endpoint.get("vpcEndpointIds") or ()),
+            ip_address_type=endpoint.get("ipAddressType") or "",
+            policy=params.get("policy") or api.policy,
+            disable_execute_api_endpoint=bool(params.get("disableExecuteApiEndpoint")),
+            security_policy=params.get("securityPolicy") or "",
+            endpoint_access_mode=params.get("endpointAccessMode") or "",
+            tags=dict(params.get("tags") or {}),
+        )
+        self._tables.apis.put(scope, api)
+        return api_result(api)
+
+    def _new_api(self, name: str) -> RestApi:
+        root = Resource(resource_id=self._ids.token(10), path="/")
+        return RestApi(
+            api_id=self._ids.token(10),
+            name=name,
+            created=self._clock.now().isoformat(),
+            resources={root.resource_id: root},
+        )
+
+    async def get_rest_api(self, params: Params, scope: Scope) -> Result:
+        return api_result(self._tables.require_api(scope, params["restApiId"]))
+
+    async def get_rest_apis(self, params: Params, scope: Scope) -> Result:
+        apis, position = page_of(
+            params, [(api.api_id, api) for api in self._tables.apis.all(scope)]
+        )
+        return listing([api_result(api) for api in apis], position)
+
+    async def update_rest_api(self, params: Params, scope: Scope) -> Result:
+        api = self._tables.require_api(scope, params["restApiId"])
+        for patch in parse_patches(params):
+            api = _patched(api, patch)
+        self._tables.apis.put(scope, api)
+        return api_result(api)
+
+    async def delete_rest_api(self, params: Params, scope: Scope) -> Result:
+        """Delete the API with its deployments and stages.
+
+        Differs: a stage ends at once; AWS takes moments.
+        """
+        api_id = self._tables.require_api(scope, params["restApiId"]).api_id
+        stages = self._tables.stages.all(scope, api_id)
+        with self._tables.transaction():
+            for stage in stages:
+                self._tables.stages.delete(scope, api_id, stage.stage_name)
+            for deployment in self._tables.deployments.all(scope, api_id):
+                self._tables.deployments.delete(scope, api_id, deployment.deployment_id)
+            self._tables.apis.delete(scope, api_id)
+        for stage in stages:
+            self._withdraw(api_id, stage.stage_name)
+        return {}
+
+    # Gateway responses
+
+    async def put_gateway_response(self, params: Params, scope: Scope) -> Result:
+        require_gateway_response_type(params["responseType"])
+        api = self._tables.require_api(scope, params["restApiId"])
+        definition = GatewayResponseDefinition(
+            response_type=params["responseType"],
+            status_code=params.get("statusCode") or "",
+            response_parameters=dict(params.get("responseParameters") or {}),
+            response_templates=dict(params.get("responseTemplates") or {}),
+        )
+        responses = {**api.gateway_responses, definition.response_type: definition}
+        self._tables.apis.put(scope, replace(api, gateway_responses=responses))
+        return _gateway_response_result(definition)
+
+    async def get_gateway_response(self, params: Params, scope: Scope) -> Result:
+        require_gateway_response_type(params["responseType"])
+        api = self._tables.require_api(scope, params["restApiId"])
+        definition = api.gateway_responses.get(params["responseType"])
+        if definition is None:
+            return _default_gateway_response(params["responseType"])
+        return _gateway_response_result(definition)
+
+    async def get_gateway_responses(self, params: Params, scope: Scope) -> Result:
+        api = self._tables.require_api(scope, params["restApiId"])
+        results = {name: _default_gateway_response(name) for name in GATEWAY_RESPONSE_TYPES}
+        for name, definition in api.gateway_responses.items():
+            results[name] = _gateway_response_result(definition)
+        return listing(*page_of(params, list(results.items())))
+
+    async def delete_gateway_response(self, params: Params, scope: Scope) -> Result:
+        api = self._tables.require_api(scope, params["restApiId"])
+        responses = dict(api.gateway_responses)
+        if responses.pop(params["responseType"], None) is None:
+            raise NotFoundException("Gateway response type not defined on api")
+        self._tables.apis.put(scope, replace(api, gateway_responses=responses))
+        return {}
+
+    # The account
+
+    async def get_account(self, params: Params, scope: Scope) -> Result:
+        account = self._tables.accounts.get(scope) or Account()
+        return shown(
+            {
+                "cloudwatchRoleArn": account.cloudwatch_role_arn,
+                "throttleSettings": {
+                    "burstLimit": THROTTLING_BURST_LIMIT,
+                    "rateLimit": THROTTLING_RATE_LIMIT,
+                },
+                "features": ["UsagePlans"],
+                "apiKeyVersion": API_KEY_VERSION,
+            }
+        )
+
+    async def update_account(self, params: Params, scope: Scope) -> Result:
+        account = self._tables.accounts.get(scope) or Account()
+        for patch in parse_patches(params):
+            if patch.path != ("cloudwatchRoleArn",):
+                raise patch.refused(["/cloudwatchRoleArn"])
+            account = Account(cloudwatch_role_arn="" if patch.op == "remove" else patch.value)
+        self._tables.accounts.put(scope, account)
+        return await self.get_account({}, scope)
+
+    # Tags
+
+    async def tag_resource(self, params: Params, scope: Scope) -> Result:
+        self._retag(params, scope, lambda tags: {**tags, **params["tags"]})
+        return {}
+
+    async def untag_resource(self, params: Params, scope: Scope) -> Result:
+        gone = set(params["tagKeys"])
+        self._retag(
+            params,
+            scope,
+            lambda tags: {key: value for key, value in tags.items() if key not in gone},
+        )
+        return {}
+
+    async def get_tags(self, params: Params, scope: Scope) -> Result:
+        return {"tags": dict(self._tagged(params["resourceArn"], scope).tags)}
+
+    def _retag(
+        self,
+        params: Params,
+        scope: Scope,
+        change: Callable[[Mapping[str, str]], dict[str, str]],
+    ) -> None:
+        row = self._tagged(params["resourceArn"], scope)
+        if isinstance(row, RestApi):
+            self._tables.apis.put(scope, replace(row, tags=change(row.tags)))
+        else:
+            self._tables.stages.put(scope, replace(row, tags=change(row.tags)))
+
+    def _tagged(self, arn: str, scope: Scope) -> RestApi | Stage:
+        match arn.rpartition("::/")[2].split("/"):
+            case ["restapis", api_id]:
+                return self._tables.require_api(scope, api_id)
+            case ["restapis", api_id, "stages", stage_name]:
+                return self._tables.require_stage(scope, api_id, stage_name)
+        raise BadRequestException("Invalid ARN specified in the request")
+
+
+def api_result(api: RestApi, warnings: list[str] | None = None) -> Result:
+    """An API as AWS's API shows it; members that are not set are left out."""
+    return shown(
+        {
+            "id": api.api_id,
+            "name": api.name,
+            "description": api.description,
+            "createdDate": parse_time(api.created),
+            "version": api.version,
+            "warnings": warnings,
+            "binaryMediaTypes": list(api.binary_media_types),
+            "minimumCompressionSize": api.minimum_compression_size,
+            "apiKeySource": api.api_key_source,
+            "endpointConfiguration": shown(
+                {
+                    "types": list(api.endpoint_types),
+                    "ipAddressType": api.ip_address_type
+                    or ("dualstack" if "PRIVATE" in api.endpoint_types else "ipv4"),
+                    "vpcEndpointIds": list(api.vpc_endpoint_ids),
+                }
+            ),
+            "policy": api.policy,
+            "tags": dict(api.tags),
+            "disableExecuteApiEndpoint": api.disable_execute_api_endpoint,
+            "rootResourceId": api.root.resource_id,
+            "securityPolicy": api.security_policy,
+            "endpointAccessMode": api.endpoint_access_mode,
+        }
+    )
+
+
+def _patched(api: RestApi, patch: Patch) -> RestApi:
+    if patch.op not in ("add", "replace", "remove"):
+        raise patch.refused(API_PATCH_PATHS)
+    value = "" if patch.op == "remove" else patch.value
+    match patch.path:
+        case ("name",):
+            if not value:
+                raise BadRequestException("API name is required")
+            return replace(api, name=value)
+        case (name,) if name in _TEXT_MEMBERS:
+            changed: dict[str, Any] = {_TEXT_MEMBERS[name]: value}
+            return replace(api, **changed)
+        case ("policy",):
+            return replace(api, policy=_policy(value))
+        case ("apiKeySource",):
+            return replace(api, api_key_source=value or "HEADER")
+        case ("minimumCompressionSize",):
+            return replace(
+                api, minimum_compression_size=_compression(patch.whole if value else None)
+            )
+        case ("disableExecuteApiEndpoint",):
+            return replace(api, disable_execute_api_endpoint=patch.flag)
+        case ("binaryMediaTypes", media_type):
+            kept = [each for each in api.binary_media_types if each != media_type]
+            # A type is replaced by the value, added and removed by the path.
+            new = {"add": [media_type], "remove": [], "replace": [patch.value or media_type]}
+            return replace(api, binary_media_types=(*kept, *new[patch.op]))
+        case ("endpointConfiguration", name, *rest):
+            return _patched_endpoint(api, name, rest, patch)
+    raise patch.refused(API_PATCH_PATHS)
+
+
+def _patched_endpoint(api: RestApi, name: str, rest: list[str], patch: Patch) -> RestApi:
+    match name, rest:
+        case "types", [_] if patch.op == "replace":
+            return replace(api, endpoint_types=_endpoint_types([patch.value]))
+        case "ipAddressType", [] if patch.op == "replace":
+            return replace(api, ip_address_type=patch.value)
+        case "vpcEndpointIds", [endpoint_id] if patch.op in ("add", "remove"):
+            kept = tuple(each for each in api.vpc_endpoint_ids if each != endpoint_id)
+            added = (endpoint_id,) if patch.op == "add" else ()
+            return replace(api, vpc_endpoint_ids=kept + added)
+    raise patch.refused(API_PATCH_PATHS)
+
+
+def _policy(text: str) -> str:
+    if text:
+        try:
+            msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            raise BadRequestException(
+                "Invalid policy document. Please check the policy syntax and ensure that"
+                " Principals are valid."
+            ) from None
+    return text
+
+
+def _compression(size: int | None) -> int | None:
+    if size is not None and not 0 <= size <= COMPRESSION_SIZE_MAX_BYTES:
+        raise BadRequestException(
+            f"Invalid minimum compression size, must be between 0 and {COMPRESSION_SIZE_MAX_BYTES}"
+        )
+    return size
+
+
+def _endpoint_types(types: Any) -> tuple[str, ...]:
+    chosen = tuple(types or ("EDGE",))
+    if len(chosen) != 1 or chosen[0] not in ENDPOINT_TYPES:
+        raise BadRequestException(f"Invalid endpoint configuration types: {', '.join(chosen)}")
+    return chosen
+
+
+def _gateway_response_result(definition: GatewayResponseDefinition) -> Result:
+    return {
+        "responseType": definition.response_type,
+        **({"statusCode": definition.status_code} if definition.status_code else {}),
+        "responseParameters": dict(definition.response_parameters),
+        "responseTemplates": dict(definition.response_templates),
+        "defaultResponse": False,
+    }
+
+
+def _default_gateway_response(response_type: str) -> Result:
+    inherits = response_type.startswith("DEFAULT_")
+    return {
+        "responseType": response_type,
+        **({} if inherits else {"statusCode": str(GATEWAY_RESPONSE_TYPES[response_type].status)}),
+        "responseParameters": {},
+        "responseTemplates": {"application/json": '{"message":$context.error.messageString}'},
+        "defaultResponse": True,
+    }

@@ -1,0 +1,478 @@
+"""The API Gateway operations on deployments and stages: what puts an API into service.
+
+Each change of a stage is written down, then compiled and swapped in the data plane. Left to
+others: to compile (`deployment`), to serve (`pipeline`), and the API itself (`rest_apis`).
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from lamington.core.aws import Params, Result, Scope
+from lamington.core.clock import Clock, Ids
+from lamington.core.http import Headers
+from lamington.gateway.deployment import StageProgram
+from lamington.gateway.entities import (
+    BadRequestException,
+    ConflictException,
+    Deployment,
+    RestApi,
+    Stage,
+)
+from lamington.gateway.operations.settings import changed_settings, method_settings_result
+from lamington.gateway.operations.tables import (
+    GatewayTables,
+    Patch,
+    listing,
+    page_of,
+    parse_patches,
+    parse_time,
+    require_method,
+    require_resource,
+    shown,
+)
+from lamington.gateway.pipeline import RestDataPlane
+
+TEST_STAGE = "test-invoke-stage"
+
+STAGE_PATCH_PATHS = (
+    "/deploymentId",
+    "/description",
+    "/cacheClusterEnabled",
+    "/cacheClusterSize",
+    "/clientCertificateId",
+    "/accessLogSettings",
+    "/accessLogSettings/destinationArn",
+    "/accessLogSettings/format",
+    "/{resourcePath}/{httpMethod}/metrics/enabled",
+    "/{resourcePath}/{httpMethod}/logging/dataTrace",
+    "/{resourcePath}/{httpMethod}/logging/loglevel",
+    "/{resourcePath}/{httpMethod}/throttling/burstLimit",
+    "/{resourcePath}/{httpMethod}/throttling/rateLimit",
+    "/{resourcePath}/{httpMethod}/caching/ttlInSeconds",
+    "/{resourcePath}/{httpMethod}/caching/enabled",
+    "/{resourcePath}/{httpMethod}/caching/dataEncrypted",
+    "/{resourcePath}/{httpMethod}/caching/requireAuthorizationForCacheControl",
+    "/{resourcePath}/{httpMethod}/caching/unauthorizedCacheControlHeaderStrategy",
+    "/*/*/metrics/enabled",
+    "/*/*/logging/dataTrace",
+    "/*/*/logging/loglevel",
+    "/*/*/throttling/burstLimit",
+    "/*/*/throttling/rateLimit",
+    "/*/*/caching/ttlInSeconds",
+    "/*/*/caching/enabled",
+    "/*/*/caching/dataEncrypted",
+    "/*/*/caching/requireAuthorizationForCacheControl",
+    "/*/*/caching/unauthorizedCacheControlHeaderStrategy",
+    "/variables/{variable_name}",
+    "/tracingEnabled",
+    "/documentationVersion",
+    "/canarySettings",
+)
+VARIABLES_MAX = 100
+VARIABLE_NAME_MAX = 64
+VARIABLE_VALUE_MAX = 512
+
+_STAGE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}|\$default")
+_VARIABLE_NAME = re.compile(r"[a-zA-Z0-9_]+")
+_VARIABLE_VALUE = re.compile(r"[A-Za-z0-9\-._~:/?#&=,@ ]*")
+
+
+class StageCompiler(Protocol):
+    """`compile_stage` with all that the engine alone knows filled in."""
+
+    def __call__(self, *, api: RestApi, stage: Stage, scope: Scope) -> StageProgram: ...
+
+
+class StageOperations:
+    """What AWS's API says of deployments and stages; keeps the data plane in step with it."""
+
+    def __init__(
+        self,
+        *,
+        tables: GatewayTables,
+        clock: Clock,
+        ids: Ids,
+        data_plane: RestDataPlane,
+        compile_stage: StageCompiler,
+    ) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._ids = ids
+        self._data_plane = data_plane
+        self._compile_stage = compile_stage
+
+    def operations(self) -> dict[str, Callable[[Params, Scope], Awaitable[Result]]]:
+        return {
+            "apigateway:CreateDeployment": self.create_deployment,
+            "apigateway:GetDeployment": self.get_deployment,
+            "apigateway:GetDeployments": self.get_deployments,
+            "apigateway:UpdateDeployment": self.update_deployment,
+            "apigateway:DeleteDeployment": self.delete_deployment,
+            "apigateway:CreateStage": self.create_stage,
+            "apigateway:GetStage": self.get_stage,
+            "apigateway:GetStages": self.get_stages,
+            "apigateway:UpdateStage": self.update_stage,
+            "apigateway:DeleteStage": self.delete_stage,
+            "apigateway:TestInvokeMethod": self.test_invoke_method,
+        }
+
+    def restore(self) -> None:
+        """Put every stage that is written down into service: what a start of the engine does."""
+        for scope, stage in self._tables.stages.everywhere():
+            self._swap(stage, scope)
+
+    # Deployments
+
+    async def create_deployment(self, params: Params, scope: Scope) -> Result:
+        """Snapshot the API, and put the snapshot into service where a stage is named."""
+        api = self._tables.require_api(scope, params["restApiId"])
+        _require_deployable(api)
+        if params.get("canarySettings"):
+            raise BadRequestException(
+                "Canary deployments are not emulated yet", hint="deploy without `canarySettings`"
+            )
+        deployment = Deployment(
+            api_id=api.api_id,
+            deployment_id=self._ids.token(6),
+            description=params.get("description") or "",
+            created=self._clock.now().isoformat(),
+            api=api,
+        )
+        stage = None
+        if params.get("stageName"):
+            stage = self._deployed_stage(params, deployment, scope)
+        with self._tables.transaction():
+            self._tables.deployments.put(scope, deployment)
+            if stage is not None:
+                self._tables.stages.put(scope, stage)
+        if stage is not None:
+            self._deploy(api, stage, scope)
+        return deployment_result(deployment)
+
+    def _deployed_stage(self, params: Params, deployment: Deployment, scope: Scope) -> Stage:
+        """The stage that CreateDeployment names: made, or moved to the new deployment."""
+        name = params["stageName"]
+        before = self._tables.stages.get(scope, deployment.api_id, name)
+        stage = before or self._new_stage(deployment, name)
+        given = {
+            "description": params.get("stageDescription"),
+            "variables": params.get("variables"),
+            "cache_cluster_enabled": params.get("cacheClusterEnabled"),
+            "cache_cluster_size": params.get("cacheClusterSize"),
+            "tracing_enabled": params.get("tracingEnabled"),
+        }
+        return self._checked(
+            replace(
+                stage,
+                deployment_id=deployment.deployment_id,
+                last_updated=self._clock.now().isoformat(),
+                **{name: value for name, value in given.items() if value is not None},
+            )
+        )
+
+    async def get_deployment(self, params: Params, scope: Scope) -> Result:
+        deployment = self._deployment(params, scope)
+        return deployment_result(deployment, "apisummary" in (params.get("embed") or ()))
+
+    async def get_deployments(self, params: Params, scope: Scope) -> Result:
+        api = self._tables.require_api(scope, params["restApiId"])
+        rows = self._tables.deployments.all(scope, api.api_id)
+        found, position = page_of(params, [(row.deployment_id, row) for row in rows])
+        return listing([deployment_result(row) for row in found], position)
+
+    async def update_deployment(self, params: Params, scope: Scope) -> Result:
+        deployment = self._deployment(params, scope)
+        for patch in parse_patches(params):
+            if patch.path != ("description",) or patch.op != "replace":
+                raise patch.refused(("/description",))
+            deployment = replace(deployment, description=patch.value)
+        self._tables.deployments.put(scope, deployment)
+        return deployment_result(deployment)
+
+    async def delete_deployment(self, params: Params, scope: Scope) -> Result:
+        deployment = self._deployment(params, scope)
+        stages = self._tables.stages.all(scope, deployment.api_id)
+        if any(stage.deployment_id == deployment.deployment_id for stage in stages):
+            raise BadRequestException(
+                "Active stages pointing to this deployment must be moved or deleted"
+            )
+        self._tables.deployments.delete(scope, deployment.api_id, deployment.deployment_id)
+        return {}
+
+    # Stages
+
+    async def create_stage(self, params: Params, scope: Scope) -> Result:
+        api = self._tables.require_api(scope, params["restApiId"])
+        name = params["stageName"]
+        deployment = self._tables.deployments.get(scope, api.api_id, params["deploymentId"])
+        if deployment is None:
+            raise BadRequestException("Deployment id does not exist")
+        if self._tables.stages.get(scope, api.api_id, name) is not None:
+            raise ConflictException("Stage already exists")
+        stage = self._checked(
+            replace(
+                self._new_stage(deployment, name),
+                description=params.get("description") or "",
+                variables=dict(params.get("variables") or {}),
+                cache_cluster_enabled=bool(params.get("cacheClusterEnabled")),
+                cache_cluster_size=params.get("cacheClusterSize") or "",
+                documentation_version=params.get("documentationVersion") or "",
+                canary_settings=dict(params.get("canarySettings") or {}),
+                tracing_enabled=bool(params.get("tracingEnabled")),
+                tags=dict(params.get("tags") or {}),
+            )
+        )
+        self._tables.stages.put(scope, stage)
+        self._deploy(deployment.api, stage, scope)
+        return stage_result(stage)
+
+    def _new_stage(self, deployment: Deployment, name: str) -> Stage:
+        now = self._clock.now().isoformat()
+        return Stage(
+            api_id=deployment.api_id,
+            stage_name=name,
+            deployment_id=deployment.deployment_id,
+            created=now,
+            last_updated=now,
+        )
+
+    async def get_stage(self, params: Params, scope: Scope) -> Result:
+        return stage_result(self._stage(params, scope))
+
+    async def get_stages(self, params: Params, scope: Scope) -> Result:
+        api = self._tables.require_api(scope, params["restApiId"])
+        wanted = params.get("deploymentId")
+        stages = self._tables.stages.all(scope, api.api_id)
+        return {
+            "item": [
+                stage_result(stage) for stage in stages if wanted in (None, "", stage.deployment_id)
+            ]
+        }
+
+    async def update_stage(self, params: Params, scope: Scope) -> Result:
+        """Change a stage; variables and settings act at once, another deployment too."""
+        stage = self._stage(params, scope)
+        for patch in parse_patches(params):
+            if patch.path == ("deploymentId",) and not self._tables.deployments.get(
+                scope, stage.api_id, patch.value
+            ):
+                raise BadRequestException("Deployment id does not exist")
+            stage = patched_stage(stage, patch)
+        stage = self._checked(replace(stage, last_updated=self._clock.now().isoformat()))
+        self._tables.stages.put(scope, stage)
+        self._swap(stage, scope)
+        return stage_result(stage)
+
+    async def delete_stage(self, params: Params, scope: Scope) -> Result:
+        stage = self._stage(params, scope)
+        self._tables.stages.delete(scope, stage.api_id, stage.stage_name)
+        self._data_plane.withdraw(stage.api_id, stage.stage_name)
+        return {}
+
+    async def test_invoke_method(self, params: Params, scope: Scope) -> Result:
+        """Run one method of the API as it is now, deployed or not, and tell each step.
+
+        AWS: API reference, TestInvokeMethod; authorization is not asked for there.
+        Differs: a method that asks for authorization is refused here too.
+        """
+        api = self._tables.require_api(scope, params["restApiId"])
+        resource = require_resource(api, params["resourceId"])
+        method = require_method(resource, params["httpMethod"])
+        now = self._clock.now().isoformat()
+        stage = Stage(
+            api_id=api.api_id,
+            stage_name=TEST_STAGE,
+            deployment_id="",
+            variables=dict(params.get("stageVariables") or {}),
+            created=now,
+            last_updated=now,
+        )
+        path, _, query = (params.get("pathWithQueryString") or resource.path).partition("?")
+        headers = Headers.of(params.get("headers") or {})
+        for name, values in (params.get("multiValueHeaders") or {}).items():
+            headers.fields += [(name, value) for value in values]
+        ran = await self._data_plane.test_invoke(
+            self._compile_stage(api=api, stage=stage, scope=scope),
+            resource_id=resource.resource_id,
+            http_method=method.http_method,
+            path=path if path.startswith("/") else f"/{path}",
+            query=query,
+            headers=headers,
+            body=(params.get("body") or "").encode(),
+        )
+        several: dict[str, list[str]] = {}
+        for name, value in ran.response.headers:
+            several.setdefault(name, []).append(value)
+        return {
+            "status": ran.response.status,
+            "body": ran.response.body.decode("utf-8", "replace"),
+            "headers": {name: values[-1] for name, values in several.items()},
+            "multiValueHeaders": several,
+            "log": ran.log,
+            "latency": ran.latency_ms,
+        }
+
+    # Finding, checking and putting into service
+
+    def _deployment(self, params: Params, scope: Scope) -> Deployment:
+        return self._tables.require_deployment(scope, params["restApiId"], params["deploymentId"])
+
+    def _stage(self, params: Params, scope: Scope) -> Stage:
+        return self._tables.require_stage(scope, params["restApiId"], params["stageName"])
+
+    def _deploy(self, api: RestApi, stage: Stage, scope: Scope) -> None:
+        self._data_plane.deploy(self._compile_stage(api=api, stage=stage, scope=scope))
+
+    def _swap(self, stage: Stage, scope: Scope) -> None:
+        deployment = self._tables.deployments.get(scope, stage.api_id, stage.deployment_id)
+        assert deployment is not None, "a deployment with a stage is never deleted"
+        self._deploy(deployment.api, stage, scope)
+
+    def _checked(self, stage: Stage) -> Stage:
+        if not _STAGE_NAME.fullmatch(stage.stage_name):
+            raise BadRequestException("Stage name only allows a-zA-Z0-9_-")
+        if len(stage.variables) > VARIABLES_MAX:
+            raise BadRequestException(f"A stage may have {VARIABLES_MAX} variables")
+        for name, value in stage.variables.items():
+            if not _VARIABLE_NAME.fullmatch(name) or len(name) > VARIABLE_NAME_MAX:
+                raise BadRequestException(
+                    "Stage variable name can only contain alphanumeric characters and"
+                    " underscores: " + name
+                )
+            if not _VARIABLE_VALUE.fullmatch(value) or len(value) > VARIABLE_VALUE_MAX:
+                raise BadRequestException(
+                    "Stage variable value can only contain alphanumeric characters and"
+                    f" -._~:/?#&=,@ : {name}"
+                )
+        return stage
+
+
+def deployment_result(deployment: Deployment, summary: bool = False) -> Result:
+    result = shown(
+        {
+            "id": deployment.deployment_id,
+            "description": deployment.description,
+            "createdDate": parse_time(deployment.created),
+        }
+    )
+    if summary:
+        result["apiSummary"] = {
+            resource.path: {
+                verb: {
+                    "authorizationType": method.authorization_type,
+                    "apiKeyRequired": method.api_key_required,
+                }
+                for verb, method in resource.methods.items()
+            }
+            for resource in deployment.api.resources.values()
+            if resource.methods
+        }
+    return result
+
+
+def stage_result(stage: Stage) -> Result:
+    return {
+        **shown(
+            {
+                "deploymentId": stage.deployment_id,
+                "clientCertificateId": stage.client_certificate_id,
+                "stageName": stage.stage_name,
+                "description": stage.description,
+                "cacheClusterEnabled": stage.cache_cluster_enabled,
+                "cacheClusterSize": stage.cache_cluster_size,
+                "cacheClusterStatus": "AVAILABLE"
+                if stage.cache_cluster_enabled
+                else "NOT_AVAILABLE",
+                "variables": dict(stage.variables),
+                "documentationVersion": stage.documentation_version,
+                "accessLogSettings": dict(stage.access_log),
+                "canarySettings": dict(stage.canary_settings),
+                "tracingEnabled": stage.tracing_enabled,
+                "tags": dict(stage.tags),
+                "createdDate": parse_time(stage.created),
+                "lastUpdatedDate": parse_time(stage.last_updated),
+            }
+        ),
+        "methodSettings": method_settings_result(stage.method_settings),
+    }
+
+
+def patched_stage(stage: Stage, patch: Patch) -> Stage:
+    """Apply one patch operation; raises BadRequestException for a path that is none."""
+    if patch.op not in ("add", "replace", "remove"):
+        raise _not_a_path(patch)
+    value = "" if patch.op == "remove" else patch.value
+    match patch.path:
+        case ("deploymentId",) if patch.op == "replace":
+            return replace(stage, deployment_id=value)
+        case ("variables", name):
+            return replace(stage, variables=_with(stage.variables, name, patch))
+        case ("accessLogSettings",) if patch.op == "remove":
+            return replace(stage, access_log={})
+        case ("accessLogSettings", ("destinationArn" | "format") as name):
+            return replace(stage, access_log=_with(stage.access_log, name, patch))
+        case ("canarySettings",) if patch.op == "remove":
+            return replace(stage, canary_settings={})
+        case ("canarySettings", *names):
+            return replace(stage, canary_settings=_canary(stage.canary_settings, names, patch))
+        case (_,):
+            return _patched_member(stage, patch, value)
+    settings = changed_settings(stage.method_settings, patch)
+    if settings is None:
+        raise _not_a_path(patch)
+    return replace(stage, method_settings=settings)
+
+
+def _patched_member(stage: Stage, patch: Patch, value: str) -> Stage:
+    match patch.path[0]:
+        case "description":
+            return replace(stage, description=value)
+        case "documentationVersion":
+            return replace(stage, documentation_version=value)
+        case "clientCertificateId":
+            return replace(stage, client_certificate_id=value)
+        case "cacheClusterSize":
+            return replace(stage, cache_cluster_size=value)
+        case "cacheClusterEnabled":
+            return replace(stage, cache_cluster_enabled=patch.flag)
+        case "tracingEnabled":
+            return replace(stage, tracing_enabled=patch.flag)
+    raise _not_a_path(patch)
+
+
+def _not_a_path(patch: Patch) -> BadRequestException:
+    return BadRequestException(
+        f"Invalid method setting path: {patch.written}. Must be one of: "
+        f"[{', '.join(STAGE_PATCH_PATHS)}]"
+    )
+
+
+def _with(values: Mapping[str, str], name: str, patch: Patch) -> dict[str, str]:
+    changed = {key: value for key, value in values.items() if key != name}
+    if patch.op != "remove":
+        changed[name] = patch.value
+    return changed
+
+
+def _canary(values: Mapping[str, Any], names: list[str], patch: Patch) -> dict[str, Any]:
+    match names:
+        case ["deploymentId"]:
+            return {**values, "deploymentId": patch.value}
+        case ["percentTraffic"]:
+            return {**values, "percentTraffic": patch.number}
+        case ["useStageCache"]:
+            return {**values, "useStageCache": patch.flag}
+        case ["stageVariableOverrides", name]:
+            overrides = _with(values.get("stageVariableOverrides", {}), name, patch)
+            return {**values, "stageVariableOverrides": overrides}
+    raise _not_a_path(patch)
+
+
+def _require_deployable(api: RestApi) -> None:
+    methods = [it for resource in api.resources.values() for it in resource.methods.values()]
+    if not methods:
+        raise BadRequestException("The REST API doesn't contain any methods")
+    if any(method.integration is None for method in methods):
+        raise BadRequestException("No integration defined for method")

@@ -1,0 +1,181 @@
+"""The rows of API Gateway, and what every operation does with them: find, page, patch.
+
+Left to others: what each operation makes of them (`rest_apis`, `methods`, `stages`).
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from lamington.core.aws import Params, Result, Scope
+from lamington.core.store import SEPARATOR, Store, Table
+from lamington.gateway.entities import (
+    PAGE_DEFAULT,
+    PAGE_MAX,
+    Account,
+    BadRequestException,
+    Deployment,
+    Method,
+    NotFoundException,
+    Resource,
+    RestApi,
+    Stage,
+)
+
+Item = TypeVar("Item")
+
+
+class GatewayTables:
+    """Every REST API, deployment, stage and account setting of this engine."""
+
+    def __init__(self, store: Store) -> None:
+        self.transaction = store.transaction
+        self.apis: Table[RestApi] = Table(
+            store, "gateway_rest_apis", RestApi, lambda row: (row.api_id,)
+        )
+        self.deployments: Table[Deployment] = Table(
+            store, "gateway_deployments", Deployment, lambda row: (row.api_id, row.deployment_id)
+        )
+        self.stages: Table[Stage] = Table(
+            store, "gateway_stages", Stage, lambda row: (row.api_id, row.stage_name)
+        )
+        self.accounts: Table[Account] = Table(store, "gateway_accounts", Account, lambda row: ())
+
+    def require_api(self, scope: Scope, api_id: str) -> RestApi:
+        api = self.apis.get(scope, api_id)
+        if api is None:
+            raise NotFoundException(f"Invalid API identifier specified {scope.account_id}:{api_id}")
+        return api
+
+    def require_deployment(self, scope: Scope, api_id: str, deployment_id: str) -> Deployment:
+        self.require_api(scope, api_id)
+        deployment = self.deployments.get(scope, api_id, deployment_id)
+        if deployment is None:
+            raise NotFoundException("Invalid Deployment identifier specified")
+        return deployment
+
+    def require_stage(self, scope: Scope, api_id: str, stage_name: str) -> Stage:
+        self.require_api(scope, api_id)
+        stage = self.stages.get(scope, api_id, stage_name)
+        if stage is None:
+            raise NotFoundException("Invalid stage identifier specified")
+        return stage
+
+
+def require_resource(api: RestApi, resource_id: str) -> Resource:
+    resource = api.resources.get(resource_id)
+    if resource is None:
+        raise NotFoundException("Invalid Resource identifier specified")
+    return resource
+
+
+def require_method(resource: Resource, http_method: str) -> Method:
+    method = resource.methods.get(http_method.upper())
+    if method is None:
+        raise NotFoundException("Invalid Method identifier specified")
+    return method
+
+
+def shown(values: Mapping[str, Any]) -> Result:
+    """A result without the members that AWS leaves out: those that are not set."""
+    return {name: value for name, value in values.items() if value not in (None, "", {}, [])}
+
+
+def page_of(params: Params, items: Sequence[tuple[str, Item]]) -> tuple[list[Item], str | None]:
+    """One page of keyed items in the order of their keys, and the position of the next.
+
+    AWS: `limit` is 25 unless given and 500 at most.
+    """
+    limit = params.get("limit", PAGE_DEFAULT)
+    if not 0 < limit <= PAGE_MAX:
+        raise BadRequestException("Invalid limit specified", hint=f"1 to {PAGE_MAX}")
+    after = _position_key(params.get("position"))
+    following = [pair for pair in sorted(items, key=lambda pair: pair[0]) if pair[0] > after]
+    taken = following[:limit]
+    more = len(following) > limit
+    return [item for _, item in taken], _position(taken[-1][0]) if more else None
+
+
+def listing(items: list[Result], position: str | None) -> Result:
+    return {"items": items} if position is None else {"items": items, "position": position}
+
+
+def _position(key: str) -> str:
+    return base64.urlsafe_b64encode(key.encode()).decode()
+
+
+def _position_key(position: str | None) -> str:
+    if not position:
+        return ""
+    try:
+        return base64.urlsafe_b64decode(position.encode()).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise BadRequestException("Invalid position specified") from None
+
+
+def last_of(*key: str) -> str:
+    return SEPARATOR.join(key)
+
+
+def parse_time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """One patch operation; `path` are its parts, decoded."""
+
+    op: str
+    path: tuple[str, ...]
+    written: str
+    value: str = ""
+
+    def refused(self, paths: Iterable[str]) -> BadRequestException:
+        return BadRequestException(
+            f"Invalid patch path  '{self.written}' specified for op '{self.op}'. Must be one of: "
+            f"[{', '.join(paths)}]"
+        )
+
+    @property
+    def flag(self) -> bool:
+        return self.value.lower() == "true"
+
+    @property
+    def whole(self) -> int:
+        try:
+            return int(self.value)
+        except ValueError:
+            raise self.wrong_value() from None
+
+    @property
+    def number(self) -> float:
+        try:
+            return float(self.value)
+        except ValueError:
+            raise self.wrong_value() from None
+
+    def wrong_value(self) -> BadRequestException:
+        return BadRequestException(f"Invalid patch value '{self.value}' for path '{self.written}'")
+
+
+def parse_patches(params: Params) -> list[Patch]:
+    """Read `patchOperations`: JSON pointers, `~1` for a slash within a part."""
+    patches = []
+    for each in params.get("patchOperations") or ():
+        written = each.get("path") or ""
+        if not written.startswith("/"):
+            raise BadRequestException(f"Invalid patch path '{written}'")
+        patches.append(
+            Patch(
+                op=each.get("op") or "replace",
+                path=tuple(
+                    part.replace("~1", "/").replace("~0", "~") for part in written[1:].split("/")
+                ),
+                written=written,
+                value=each.get("value") or "",
+            )
+        )
+    return patches

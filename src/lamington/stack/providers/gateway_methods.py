@@ -1,0 +1,306 @@
+"""AWS::ApiGateway types for what is in a REST API: resources, methods, models, gateway responses.
+
+Left to others: the API (`gateway`), and what puts it into service (`gateway_stages`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lamington.core.aws import AwsCaller, Params
+from lamington.core.errors import AwsError
+from lamington.stack.providers.base import (
+    Physical,
+    Properties,
+    ResourceContext,
+)
+from lamington.stack.providers.gateway_calls import (
+    delete_by,
+    find_by,
+    given,
+    replacement,
+    text_of,
+)
+from lamington.stack.providers.gateway_facts import GATEWAY_RESPONSE, METHOD, MODEL, RESOURCE
+
+NAME_MAX = 128
+
+
+class ResourceProvider:
+    """`AWS::ApiGateway::Resource`: nothing of it changes in place."""
+
+    resource_type = "AWS::ApiGateway::Resource"
+    facts = RESOURCE
+
+    def __init__(self, caller: AwsCaller) -> None:
+        self._caller = caller
+
+    async def create(self, desired: Properties, context: ResourceContext) -> Physical:
+        result = await self._caller.call(
+            "apigateway:CreateResource",
+            {
+                "restApiId": desired["RestApiId"],
+                "parentId": desired["ParentId"],
+                "pathPart": desired["PathPart"],
+            },
+            context.scope,
+        )
+        return _resource_physical(str(result["id"]))
+
+    async def update(
+        self, physical_id: str, desired: Properties, previous: Properties, context: ResourceContext
+    ) -> Physical:
+        return _resource_physical(physical_id)
+
+    async def delete(
+        self, physical_id: str, properties: Properties, context: ResourceContext
+    ) -> None:
+        params = {"restApiId": properties["RestApiId"], "resourceId": physical_id}
+        await delete_by(self._caller, "apigateway:DeleteResource", params, context)
+
+    async def find(self, desired: Properties, context: ResourceContext) -> str | None:
+        """The resource with this path part below this parent: there can be only one."""
+        position = None
+        while True:
+            page = await self._caller.call(
+                "apigateway:GetResources",
+                given(restApiId=desired["RestApiId"], limit=500, position=position),
+                context.scope,
+            )
+            for each in page["items"]:
+                if (each.get("parentId"), each.get("pathPart")) == (
+                    desired["ParentId"],
+                    desired["PathPart"],
+                ):
+                    return str(each["id"])
+            position = page.get("position")
+            if position is None:
+                return None
+
+
+class MethodProvider:
+    """`AWS::ApiGateway::Method`: a method with its responses, integration and their mappings."""
+
+    resource_type = "AWS::ApiGateway::Method"
+    facts = METHOD
+
+    def __init__(self, caller: AwsCaller) -> None:
+        self._caller = caller
+
+    async def create(self, desired: Properties, context: ResourceContext) -> Physical:
+        where = _method_params(desired)
+        await self._caller.call(
+            "apigateway:PutMethod",
+            given(
+                **where,
+                authorizationType=desired.get("AuthorizationType") or "NONE",
+                authorizerId=desired.get("AuthorizerId"),
+                authorizationScopes=desired.get("AuthorizationScopes"),
+                apiKeyRequired=desired.get("ApiKeyRequired"),
+                operationName=desired.get("OperationName"),
+                requestParameters=desired.get("RequestParameters"),
+                requestModels=desired.get("RequestModels"),
+                requestValidatorId=desired.get("RequestValidatorId"),
+            ),
+            context.scope,
+        )
+        try:
+            await self._put_inside(where, desired, context)
+        except AwsError:
+            await delete_by(self._caller, "apigateway:DeleteMethod", where, context)
+            raise
+        name = f"{desired['RestApiId']}|{desired['ResourceId']}|{where['httpMethod']}"
+        return Physical(physical_id=name, reference=name)
+
+    async def _put_inside(
+        self, where: Params, desired: Properties, context: ResourceContext
+    ) -> None:
+        for response in desired.get("MethodResponses") or ():
+            await self._caller.call(
+                "apigateway:PutMethodResponse",
+                given(
+                    **where,
+                    statusCode=response["StatusCode"],
+                    responseParameters=response.get("ResponseParameters"),
+                    responseModels=response.get("ResponseModels"),
+                ),
+                context.scope,
+            )
+        integration = desired.get("Integration")
+        if not integration:
+            return
+        await self._caller.call(
+            "apigateway:PutIntegration",
+            given(
+                **where,
+                type=integration.get("Type"),
+                integrationHttpMethod=integration.get("IntegrationHttpMethod"),
+                uri=integration.get("Uri"),
+                connectionType=integration.get("ConnectionType"),
+                connectionId=integration.get("ConnectionId"),
+                credentials=integration.get("Credentials"),
+                requestParameters=integration.get("RequestParameters"),
+                requestTemplates=_templates(integration.get("RequestTemplates")),
+                passthroughBehavior=integration.get("PassthroughBehavior"),
+                cacheNamespace=integration.get("CacheNamespace"),
+                cacheKeyParameters=integration.get("CacheKeyParameters"),
+                contentHandling=integration.get("ContentHandling"),
+                timeoutInMillis=integration.get("TimeoutInMillis"),
+                responseTransferMode=integration.get("ResponseTransferMode"),
+                integrationTarget=integration.get("IntegrationTarget"),
+            ),
+            context.scope,
+        )
+        for response in integration.get("IntegrationResponses") or ():
+            await self._caller.call(
+                "apigateway:PutIntegrationResponse",
+                given(
+                    **where,
+                    statusCode=response["StatusCode"],
+                    selectionPattern=response.get("SelectionPattern"),
+                    responseParameters=response.get("ResponseParameters"),
+                    responseTemplates=_templates(response.get("ResponseTemplates")),
+                    contentHandling=response.get("ContentHandling"),
+                ),
+                context.scope,
+            )
+
+    async def update(
+        self, physical_id: str, desired: Properties, previous: Properties, context: ResourceContext
+    ) -> Physical:
+        """Put the method anew: no stage serves it before the next deployment."""
+        await delete_by(self._caller, "apigateway:DeleteMethod", _method_params(previous), context)
+        try:
+            return await self.create(desired, context)
+        except AwsError:
+            await self.create(previous, context)
+            raise
+
+    async def delete(
+        self, physical_id: str, properties: Properties, context: ResourceContext
+    ) -> None:
+        await delete_by(
+            self._caller, "apigateway:DeleteMethod", _method_params(properties), context
+        )
+
+    async def find(self, desired: Properties, context: ResourceContext) -> str | None:
+        where = _method_params(desired)
+        found = await find_by(self._caller, "apigateway:GetMethod", where, context)
+        if found is None:
+            return None
+        return f"{where['restApiId']}|{where['resourceId']}|{where['httpMethod']}"
+
+
+class ModelProvider:
+    """`AWS::ApiGateway::Model`."""
+
+    resource_type = "AWS::ApiGateway::Model"
+    facts = MODEL
+
+    def __init__(self, caller: AwsCaller) -> None:
+        self._caller = caller
+
+    async def create(self, desired: Properties, context: ResourceContext) -> Physical:
+        made = context.physical_name(NAME_MAX).replace("-", "")
+        name = str(desired.get("Name") or made)
+        await self._caller.call(
+            "apigateway:CreateModel",
+            given(
+                restApiId=desired["RestApiId"],
+                name=name,
+                contentType=desired.get("ContentType") or "application/json",
+                description=desired.get("Description"),
+                schema=text_of(desired.get("Schema")),
+            ),
+            context.scope,
+        )
+        return Physical(physical_id=name, reference=name)
+
+    async def update(
+        self, physical_id: str, desired: Properties, previous: Properties, context: ResourceContext
+    ) -> Physical:
+        patches = [
+            replacement(path, text_of(desired.get(name)))
+            for name, path in (("Description", "/description"), ("Schema", "/schema"))
+            if desired.get(name) != previous.get(name)
+        ]
+        if patches:
+            await self._caller.call(
+                "apigateway:UpdateModel",
+                {
+                    "restApiId": desired["RestApiId"],
+                    "modelName": physical_id,
+                    "patchOperations": patches,
+                },
+                context.scope,
+            )
+        return Physical(physical_id=physical_id, reference=physical_id)
+
+    async def delete(
+        self, physical_id: str, properties: Properties, context: ResourceContext
+    ) -> None:
+        params = {"restApiId": properties["RestApiId"], "modelName": physical_id}
+        await delete_by(self._caller, "apigateway:DeleteModel", params, context)
+
+
+class GatewayResponseProvider:
+    """`AWS::ApiGateway::GatewayResponse`: what the gateway itself answers in one situation."""
+
+    resource_type = "AWS::ApiGateway::GatewayResponse"
+    facts = GATEWAY_RESPONSE
+
+    def __init__(self, caller: AwsCaller) -> None:
+        self._caller = caller
+
+    async def create(self, desired: Properties, context: ResourceContext) -> Physical:
+        await self._caller.call(
+            "apigateway:PutGatewayResponse",
+            given(
+                restApiId=desired["RestApiId"],
+                responseType=desired["ResponseType"],
+                statusCode=desired.get("StatusCode"),
+                responseParameters=desired.get("ResponseParameters"),
+                responseTemplates=desired.get("ResponseTemplates"),
+            ),
+            context.scope,
+        )
+        name = f"{desired['RestApiId']}|{desired['ResponseType']}"
+        return Physical(physical_id=name, reference=name, attributes={"Id": name})
+
+    async def update(
+        self, physical_id: str, desired: Properties, previous: Properties, context: ResourceContext
+    ) -> Physical:
+        return await self.create(desired, context)
+
+    async def delete(
+        self, physical_id: str, properties: Properties, context: ResourceContext
+    ) -> None:
+        await delete_by(
+            self._caller,
+            "apigateway:DeleteGatewayResponse",
+            {
+                "restApiId": properties["RestApiId"],
+                "responseType": properties["ResponseType"],
+            },
+            context,
+        )
+
+
+def _method_params(properties: Properties) -> dict[str, str]:
+    return {
+        "restApiId": properties["RestApiId"],
+        "resourceId": properties["ResourceId"],
+        "httpMethod": str(properties["HttpMethod"]).upper(),
+    }
+
+
+def _resource_physical(resource_id: str) -> Physical:
+    return Physical(
+        physical_id=resource_id, reference=resource_id, attributes={"ResourceId": resource_id}
+    )
+
+
+def _templates(templates: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Mapping templates; one that is written as an object is its JSON text."""
+    if templates is None:
+        return None
+    return {media_type: text_of(it) for media_type, it in templates.items()}

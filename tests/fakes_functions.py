@@ -1,0 +1,140 @@
+"""Fakes for the Lambda API: an invoker without processes, and a caller of operations in process."""
+
+import contextlib
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.request import url2pathname
+
+from lamington.core.aws import Operation, Params, Result, Scope
+from lamington.core.clock import Ids, ManualClock
+from lamington.core.store import Store
+from lamington.functions.entities import InvalidParameterValueException
+from lamington.functions.invoke import Invocation, InvocationResult
+from lamington.functions.operations.functions import FunctionOperations
+from lamington.functions.operations.logs import LogOperations
+from lamington.functions.operations.registry import FunctionRegistry
+from lamington.functions.packages import Packages
+from lamington.functions.telemetry import LogStore
+
+SCOPE = Scope(account_id="111111111111", region="us-east-1")
+ARN = "arn:aws:lambda:us-east-1:111111111111:function"
+ROLE = "arn:aws:iam::111111111111:role/r"
+
+
+@dataclass
+class FakeInvoker:
+    """Answers every invocation with the same result and remembers what it was told."""
+
+    result: InvocationResult = field(
+        default_factory=lambda: InvocationResult(
+            status=200, payload=b'"done"', executed_version="$LATEST", request_id="id-1"
+        )
+    )
+    invocations: list[Invocation] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        self.invocations.append(invocation)
+        return self.result
+
+    def forget(self, function_name: str, scope: Scope) -> None:
+        self.forgotten.append(function_name)
+
+    async def replace(self, function_name: str, scope: Scope) -> None:
+        self.replaced.append(function_name)
+
+
+@dataclass
+class OperationsCaller:
+    """An AwsCaller over a table of operations, which remembers what was called."""
+
+    operations: dict[str, Operation]
+    called: list[tuple[str, Params]] = field(default_factory=list)
+
+    async def call(self, operation: str, params: Params, scope: Scope) -> Result:
+        self.called.append((operation, params))
+        return await self.operations[operation](params, scope)
+
+    def names(self) -> list[str]:
+        return [operation.partition(":")[2] for operation, _ in self.called]
+
+
+@dataclass(kw_only=True)
+class LambdaWorld:
+    """The Lambda and Logs APIs over a store of their own, with a clock that stands still."""
+
+    store: Store
+    clock: ManualClock
+    registry: FunctionRegistry
+    invoker: FakeInvoker
+    logs: LogStore
+    objects: dict[tuple[str, str], bytes]
+    caller: OperationsCaller
+
+    async def call(self, operation: str, **params: Any) -> Result:
+        service = "logs" if operation[0] == "@" else "lambda"
+        return await self.caller.call(f"{service}:{operation.lstrip('@')}", params, SCOPE)
+
+    async def create(self, name: str = "f", **params: Any) -> Result:
+        defaults: dict[str, Any] = {
+            "FunctionName": name,
+            "Runtime": "python3.12",
+            "Handler": "app.handler",
+            "Role": ROLE,
+            "Code": {"ZipFile": archive()},
+        }
+        return await self.call("CreateFunction", **(defaults | params))
+
+
+@contextlib.contextmanager
+def lambda_world(directory: Path) -> Iterator[LambdaWorld]:
+    store, clock, ids, invoker = Store(directory), ManualClock(), Ids(), FakeInvoker()
+    registry = FunctionRegistry(store, clock, ids)
+    logs = LogStore(store, clock, 1_000_000)
+    objects: dict[tuple[str, str], bytes] = {}
+
+    async def fetch_object(bucket: str, key: str, version: str, scope: Scope) -> bytes:
+        if (bucket, key) not in objects:
+            raise InvalidParameterValueException(
+                "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The"
+                " specified key does not exist."
+            )
+        return objects[bucket, key]
+
+    functions = FunctionOperations(
+        registry=registry,
+        invoker=invoker,
+        packages=Packages(store),
+        fetch_object=fetch_object,
+    )
+    caller = OperationsCaller(functions.operations() | LogOperations(logs, clock).operations())
+    try:
+        yield LambdaWorld(
+            store=store,
+            clock=clock,
+            registry=registry,
+            invoker=invoker,
+            logs=logs,
+            objects=objects,
+            caller=caller,
+        )
+    finally:
+        store.close()
+
+
+def fetched(location: str) -> bytes:
+    """What is behind the file URL that GetFunction shows."""
+    return Path(url2pathname(location.removeprefix("file://"))).read_bytes()
+
+
+def archive(text: str = "def handler(event, context): pass", name: str = "app.py") -> bytes:
+    """A zip archive of one file."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as zipped:
+        zipped.writestr(zipfile.ZipInfo(name), text)
+    return written.getvalue()

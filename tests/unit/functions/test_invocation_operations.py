@@ -1,0 +1,147 @@
+"""The Lambda API's Invoke: what goes to the invoker, and what comes back."""
+
+import base64
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes_functions import ARN, LambdaWorld, lambda_world
+from lamington.functions.entities import (
+    InvalidParameterValueException,
+    InvalidRequestContentException,
+    RequestTooLargeException,
+    ResourceNotFoundException,
+    ValidationException,
+)
+from lamington.functions.invoke import InvocationResult
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[LambdaWorld]:
+    with lambda_world(tmp_path) as made:
+        yield made
+
+
+async def test_payload_goes_through_untouched(world: LambdaWorld) -> None:
+    await world.create()
+    answer = await world.call("Invoke", FunctionName="f", Payload=b'{ "a" : 1 }')
+    [invocation] = world.invoker.invocations
+    assert (invocation.payload, invocation.function_arn) == (b'{ "a" : 1 }', f"{ARN}:f")
+    assert answer == {
+        "StatusCode": 200,
+        "Payload": b'"done"',
+        "ExecutedVersion": "$LATEST",
+        "ResponseMetadata": {"RequestId": "id-1"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "qualifier", "arn"),
+    [
+        ("f", "$LATEST", f"{ARN}:f:$LATEST"),
+        ("f:prod", None, f"{ARN}:f:prod"),
+        (f"{ARN}:f", "1", f"{ARN}:f:1"),
+        (f"{ARN}:f:1", "1", f"{ARN}:f:1"),
+    ],
+)
+async def test_arn_is_as_called(
+    world: LambdaWorld, name: str, qualifier: str | None, arn: str
+) -> None:
+    await world.create(Publish=True)
+    await world.call("CreateAlias", FunctionName="f", Name="prod", FunctionVersion="1")
+    await world.call("Invoke", FunctionName=name, Qualifier=qualifier)
+    assert world.invoker.invocations[0].function_arn == arn
+
+
+async def test_error_and_tail_are_shown(world: LambdaWorld) -> None:
+    await world.create()
+    world.invoker.result = InvocationResult(
+        status=200, payload=b"{}", function_error="Unhandled", log_tail=b"START\n"
+    )
+    answer = await world.call("Invoke", FunctionName="f", LogType="Tail")
+    assert answer["FunctionError"] == "Unhandled"
+    assert base64.b64decode(answer["LogResult"]) == b"START\n"
+    assert world.invoker.invocations[0].log_tail
+
+
+async def test_event_shows_no_version(world: LambdaWorld) -> None:
+    await world.create()
+    world.invoker.result = InvocationResult(status=202, request_id="id-2")
+    context = base64.b64encode(b"{}").decode()
+    answer = await world.call(
+        "Invoke", FunctionName="f", InvocationType="Event", LogType="Tail", ClientContext=context
+    )
+    assert answer == {
+        "StatusCode": 202,
+        "Payload": b"",
+        "ResponseMetadata": {"RequestId": "id-2"},
+    }
+    [invocation] = world.invoker.invocations
+    assert (invocation.client_context, invocation.log_tail) == ("", False)
+
+
+async def test_dry_run_runs_nothing(world: LambdaWorld) -> None:
+    await world.create()
+    answer = await world.call("Invoke", FunctionName="f", InvocationType="DryRun")
+    assert answer["StatusCode"] == 204
+    assert world.invoker.invocations == []
+
+
+async def test_client_context_is_decoded(world: LambdaWorld) -> None:
+    await world.create()
+    context = base64.b64encode(b'{"custom": {}}').decode()
+    await world.call("Invoke", FunctionName="f", ClientContext=context)
+    assert world.invoker.invocations[0].client_context == '{"custom": {}}'
+
+
+@pytest.mark.parametrize("context", ["no base64!", base64.b64encode(b"no json").decode()])
+async def test_client_context_is_base64_of_json(world: LambdaWorld, context: str) -> None:
+    await world.create()
+    with pytest.raises(InvalidParameterValueException):
+        await world.call("Invoke", FunctionName="f", ClientContext=context)
+
+
+async def test_unknown_function_is_told_before_a_bad_payload(world: LambdaWorld) -> None:
+    with pytest.raises(ResourceNotFoundException, match=f"^Function not found: {ARN}:f$"):
+        await world.call("Invoke", FunctionName="f", Payload=b"{")
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("RequestResponse", 6_291_456), ("Event", 1_048_576)])
+async def test_payload_has_a_largest_size(world: LambdaWorld, kind: str, limit: int) -> None:
+    await world.create()
+    payload = b'"' + b"x" * (limit - 2) + b'"'
+    await world.call("Invoke", FunctionName="f", InvocationType=kind, Payload=payload)
+    text = (
+        f"{limit + 1} byte payload is too large for the {kind} invocation type"
+        f" (limit {limit} bytes)"
+    )
+    with pytest.raises(RequestTooLargeException, match=f"^{re.escape(text)}$"):
+        await world.call("Invoke", FunctionName="f", InvocationType=kind, Payload=payload + b" ")
+
+
+@pytest.mark.parametrize(
+    ("payload", "complaint"),
+    [
+        (b"hello", "Unrecognized token 'hello': was expecting (JSON String, Number, Array"),
+        (b"<a/>", "Unexpected character ('<' (code 60)): expected a valid value (JSON String"),
+        (b'{"a": ', "Unexpected end-of-input"),
+        (b"\xff", "Unexpected character"),
+        (b"[" * 5000, "Unexpected"),
+    ],
+)
+async def test_payload_is_json(world: LambdaWorld, payload: bytes, complaint: str) -> None:
+    await world.create()
+    start = "Could not parse request body into json: Could not parse payload into json: "
+    with pytest.raises(InvalidRequestContentException, match=re.escape(start + complaint)):
+        await world.call("Invoke", FunctionName="f", Payload=payload)
+
+
+async def test_invocation_type_is_one_of_three(world: LambdaWorld) -> None:
+    await world.create()
+    with pytest.raises(
+        ValidationException,
+        match=r"Value 'Later' at 'invocationType' failed .* \[Event, RequestResponse, DryRun\]$",
+    ):
+        await world.call("Invoke", FunctionName="f", InvocationType="Later")
