@@ -1,4 +1,4 @@
-"""`make bench`: every row that exists, as ratios in one run, interleaved, medians; JSON and a table."""
+"""`make bench`: every row, as ratios in one run, interleaved, medians; JSON and tables."""
 
 import argparse
 import json

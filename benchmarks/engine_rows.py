@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import servers, table
-from benchmarks.load import cpu_s, measure, memory_mb, Target
+from benchmarks.load import Target, cpu_s, measure, memory_mb
 
 COLD_FUNCTIONS = 30
 STACK_SIZES = (200, 500)

@@ -64,8 +64,10 @@ def measure(target: Target, clients: int, seconds: float) -> Measurement:
         file.flush()
         before = cpu_s(target.process_id)
         output = subprocess.run(
-            [require_wrk(), "-t1", f"-c{clients}", f"-d{seconds}s", "-s", file.name]
-            + [target.url],
+            [
+                *(require_wrk(), "-t1", f"-c{clients}", f"-d{max(round(seconds), 1)}s"),
+                *("-s", file.name, target.url),
+            ],
             capture_output=True,
             text=True,
             check=True,

@@ -93,7 +93,7 @@ class AirspeedInput:
 
 
 class AirspeedUtilities:
-    def escapeJavaScript(self, text: object) -> str:  # noqa: N802 - the template's own name
+    def escapeJavaScript(self, text: object) -> str:
         return str(text).replace("\\", "\\\\").replace('"', '\\"').replace("/", "\\/")
 
 

@@ -15,8 +15,8 @@ SOURCE = ROOT / "src" / "lamington"
 PAGE = ROOT / "docs" / "differences.md"
 HEAD = """# What differs from AWS
 
-Collected from the code: `python docs/collect.py` writes this page. What a service of yours uses and is not emulated,
-`lamington up` lists when it starts.
+Collected from the code: `python docs/collect.py` writes this page. What a service of yours uses and
+is not emulated, `lamington up` lists when it starts.
 """
 PARTS = {
     "functions": "Lambda and CloudWatch Logs",

@@ -1,4 +1,4 @@
-"""Fakes for stacks: resource types that live in memory, and a small IAM and Logs behind AwsCaller."""
+"""Fakes for stacks: types that live in memory, and a small IAM and Logs behind AwsCaller."""
 
 import asyncio
 from collections.abc import Mapping
@@ -108,10 +108,6 @@ class FakeProvider:
         )
 
 
-async def no_object(bucket: str, key: str, version: str, scope: Scope) -> bytes:
-    raise ValidationError("S3 error: The specified key does not exist.")
-
-
 class StackWorld:
     """An engine's stacks over a directory, with fake types; `restart` is what a kill leaves."""
 
@@ -119,6 +115,7 @@ class StackWorld:
         self.directory = directory
         self.world = world or World()
         self.clock = ManualClock()
+        self.objects: dict[str, bytes] = {}
         self.store = Store(directory)
         self.operations = StackOperations(
             store=self.store,
@@ -130,12 +127,17 @@ class StackWorld:
             ),
             clock=self.clock,
             ids=Ids(),
-            fetch_object=no_object,
+            fetch_object=self.fetch_object,
         )
         self._by_name = self.operations.operations()
 
     async def call(self, name: str, **params: Any) -> Result:
         return await self._by_name[f"cloudformation:{name}"](params, SCOPE)
+
+    async def fetch_object(self, bucket: str, key: str, version: str, scope: Scope) -> bytes:
+        if f"{bucket}/{key}" not in self.objects:
+            raise ValidationError("S3 error: The specified key does not exist.")
+        return self.objects[f"{bucket}/{key}"]
 
     async def create(self, template: str, name: str = "cake", **params: Any) -> str:
         await self.call("CreateStack", StackName=name, TemplateBody=template, **params)
@@ -256,18 +258,26 @@ class FakeAws:
             case "AttachRolePolicy":
                 role["attached"].append(params["PolicyArn"])
             case "DetachRolePolicy":
+                if params["PolicyArn"] not in role["attached"]:
+                    raise NoSuchEntityException("The policy is not attached.")
                 role["attached"].remove(params["PolicyArn"])
             case "UpdateAssumeRolePolicy":
                 role["trust"] = params["PolicyDocument"]
             case "UpdateRole":
                 role["description"] = params["Description"]
+            case _:
+                return self._role_tags(name, role["tags"], params)
+        return {}
+
+    def _role_tags(self, name: str, tags: dict[str, str], params: Params) -> Result:
+        match name:
             case "ListRoleTags":
-                return {"Tags": [{"Key": k, "Value": v} for k, v in role["tags"].items()]}
+                return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
             case "TagRole":
-                role["tags"] |= {each["Key"]: each["Value"] for each in params["Tags"]}
+                tags |= {each["Key"]: each["Value"] for each in params["Tags"]}
             case "UntagRole":
                 for key in params["TagKeys"]:
-                    role["tags"].pop(key, None)
+                    tags.pop(key, None)
             case _:
                 raise AssertionError(name)
         return {}

@@ -139,4 +139,3 @@ def descendants(process_id: int) -> list[int]:
         with contextlib.suppress(OSError):
             found += descendants(int(child))
     return found
-

@@ -9,6 +9,7 @@ import socket
 import struct
 import sys
 from collections import deque
+from typing import cast
 
 import httptools
 import uvloop
@@ -32,13 +33,12 @@ def work(link: socket.socket) -> None:
 
 class Worker(asyncio.Protocol):
     def __init__(self) -> None:
-        self.waiting: deque[tuple["Front", bytes]] = deque()
+        self.waiting: deque[tuple[Front, bytes]] = deque()
         self.current: Front | None = None
         self.received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def submit(self, front: "Front", body: bytes) -> None:
         if self.current is None:
@@ -67,8 +67,7 @@ class Front(asyncio.Protocol):
         self.body = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         self.parser = httptools.HttpRequestParser(self)
 
     def data_received(self, data: bytes) -> None:
@@ -82,6 +81,8 @@ class Front(asyncio.Protocol):
         self.worker.submit(self, body)
 
     def answer(self, body: bytes) -> None:
+        if self.transport.is_closing():
+            return  # the client has left: its answer is dropped
         self.transport.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
             % len(body)

@@ -1,4 +1,4 @@
-"""An engine, or a whole service, for the time of a test: started on free ports, ended without trace.
+"""An engine, or a whole service, for the time of a test, on free ports and without a trace.
 
 ```python
 with running_service(Path("bakery")) as service:
@@ -78,10 +78,13 @@ class Answer:
         self.body = body
 
 
-class RunningService(RunningEngine):
-    """An engine with one service raised on it and served at `url`."""
+class RunningService:
+    """One service raised on an engine of its own and served at `url`."""
 
-    url = ""
+    def __init__(self, engine: RunningEngine, url: str) -> None:
+        self.engine = engine
+        self.client = engine.client
+        self.url = url
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.request("GET", path, b"", headers)
@@ -106,7 +109,18 @@ class RunningService(RunningEngine):
 @contextlib.contextmanager
 def running_engine(data: Path | None = None, **settings: Any) -> Iterator[RunningEngine]:
     """An engine on a free port; its state is kept where `data` is given and gone otherwise."""
-    with _running(RunningEngine, data, settings) as running:
+    with contextlib.ExitStack() as stack:
+        directory = data or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        loaded = load_settings({}, **{"data": directory, "port": 0, "aws_port": 0, **settings})
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="engine", daemon=True)
+        thread.start()
+        stack.callback(_end_loop, loop, thread)
+        # All of an engine lives on one thread: its database, too, is opened there.
+        engine = asyncio.run_coroutine_threadsafe(_make(loaded), loop).result(STEP_LIMIT_S)
+        running = RunningEngine(engine, loop)
+        stack.callback(lambda: running.run(engine.stop()))
+        running.run(engine.start())
         yield running
 
 
@@ -118,33 +132,15 @@ def running_service(
     **settings: Any,
 ) -> Iterator[RunningService]:
     """A service raised and served on a free port."""
-    with _running(RunningService, data, settings) as running:
-        raised = running.raise_service(root, parameters)
+    with running_engine(data, **settings) as engine:
+        raised = engine.raise_service(root, parameters)
         api_id, stage = raised.outputs["ApiId"], raised.outputs["ApiStage"]
-        port = running.run(running.engine.serve(api_id, stage))
-        running.url = f"http://127.0.0.1:{port}"
-        yield running
+        port = engine.run(engine.engine.serve(api_id, stage))
+        yield RunningService(engine, f"http://127.0.0.1:{port}")
 
 
-Running = TypeVar("Running", bound=RunningEngine)
-
-
-@contextlib.contextmanager
-def _running(form: type[Running], data: Path | None, values: dict[str, Any]) -> Iterator[Running]:
-    with contextlib.ExitStack() as stack:
-        directory = data or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        settings: Settings = load_settings(
-            {}, **{"data": directory, "port": 0, "aws_port": 0, **values}
-        )
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name="engine", daemon=True)
-        thread.start()
-        stack.callback(_end_loop, loop, thread)
-        engine = Engine(settings)
-        running = form(engine, loop)
-        running.run(engine.start())
-        stack.callback(lambda: running.run(engine.stop()))
-        yield running
+async def _make(settings: Settings) -> Engine:
+    return Engine(settings)
 
 
 def _end_loop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

@@ -155,17 +155,15 @@ async def test_what_is_bounded_goes_on_after_its_time() -> None:
     assert steps == ["gate"]
 
 
-async def test_cancelling_the_caller_cancels_what_is_bounded() -> None:
-    cancelled: list[bool] = []
-    waiting = asyncio.Event()
+@pytest.mark.parametrize("seconds", [0.0, 0.001])
+async def test_what_is_bounded_goes_on_when_its_caller_is_cancelled(seconds: float) -> None:
+    gate, waiting, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def work() -> str:
         waiting.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cancelled.append(True)
-            raise
+        await asyncio.sleep(seconds)
+        await gate.wait()
+        ended.set()
         return ""
 
     task = asyncio.create_task(bounded(work, 5))
@@ -173,7 +171,21 @@ async def test_cancelling_the_caller_cancels_what_is_bounded() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert cancelled == [True]
+    gate.set()
+    await ended.wait()
+
+
+async def test_what_cancels_a_future_reaches_the_coroutine() -> None:
+    future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def work() -> str:
+        try:
+            return await future
+        except asyncio.CancelledError:
+            return "told"
+
+    asyncio.get_running_loop().call_soon(future.cancel)
+    assert await bounded(work, 5) == "told"
 
 
 async def test_bounded_works_within_gathered_tasks() -> None:

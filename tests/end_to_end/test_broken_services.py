@@ -47,25 +47,26 @@ def _duplicate_route(root: Path) -> None:
 
 def _unknown_reference(root: Path) -> None:
     stack = root / "stack.yaml"
-    stack.write_text(
-        stack.read_text()
-        + "\n  Broken:\n    Value: !Ref Nowhere\n"
-    )
+    stack.write_text(stack.read_text() + "\n  Broken:\n    Value: !Ref Nowhere\n")
 
 
 def _circle(root: Path) -> None:
-    (root / "stack.yaml").write_text(
+    _replace(
+        root,
+        "stack.yaml",
+        "Resources:\n",
         "Resources:\n"
         "  One: {Type: AWS::Logs::LogGroup, DependsOn: Two}\n"
-        "  Two: {Type: AWS::Logs::LogGroup, DependsOn: One}\n"
+        "  Two: {Type: AWS::Logs::LogGroup, DependsOn: One}\n",
     )
 
 
 def _unsupported_type(root: Path) -> None:
-    (root / "stack.yaml").write_text(
-        "Resources:\n"
-        "  Queue: {Type: AWS::SQS::Queue}\n"
-        "  Table: {Type: AWS::DynamoDB::Table}\n"
+    _replace(
+        root,
+        "stack.yaml",
+        "Resources:\n",
+        "Resources:\n  Queue: {Type: AWS::SQS::Queue}\n  Table: {Type: AWS::DynamoDB::Table}\n",
     )
 
 
@@ -85,7 +86,7 @@ CASES: dict[str, tuple[Break, tuple[str, ...]]] = {
     "unknown Ref": (_unknown_reference, ("stack.yaml:", "Nowhere")),
     "circular dependency": (_circle, ("stack.yaml", "One", "Two")),
     "unsupported type": (_unsupported_type, ("AWS::SQS::Queue", "AWS::DynamoDB::Table")),
-    "archive too large": (_too_large, ("list", "262144000")),
+    "archive too large": (_too_large, ("functions/list", "262,144,000")),
 }
 
 

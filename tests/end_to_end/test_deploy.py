@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -264,3 +265,47 @@ def test_moto_has_the_stack_when_the_api_comes_as_resources(
 def test_moto_cannot_import_a_definition_and_it_is_said(moto: StandIn, tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="contain any methods"):
         moto.deploy(build_example("hello", tmp_path), stack_name="imported")
+
+
+def write_wheel(path: Path) -> Path:
+    """A wheel with one module, so that pip needs no index."""
+    wheel = path / "crumb-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("crumb.py", "SIZE = 1\n")
+        metadata = "crumb-1.0.dist-info"
+        archive.writestr(
+            f"{metadata}/METADATA", "Metadata-Version: 2.1\nName: crumb\nVersion: 1.0\n"
+        )
+        archive.writestr(f"{metadata}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{metadata}/RECORD", "")
+    return wheel
+
+
+def test_requirements_are_installed_into_the_package(tmp_path: Path) -> None:
+    wheel = write_wheel(tmp_path)
+    root = write_service(
+        tmp_path / "service",
+        {
+            "functions/f/handler.py": "import crumb\n\ndef handler(event, context): ...\n",
+            "functions/f/requirements.txt": f"{wheel}\n",
+        },
+    )
+    built = build(load_project(root), tmp_path / "out")
+    with zipfile.ZipFile(built.artifacts["f"].path) as archive:
+        assert {"crumb.py", "handler.py"} <= set(archive.namelist())
+    wheel.unlink()
+    again = build(load_project(root), tmp_path / "other")
+    assert again.artifacts["f"].sha256 == built.artifacts["f"].sha256
+
+
+def test_requirement_that_cannot_be_installed_is_told_with_its_file(tmp_path: Path) -> None:
+    files = {
+        "functions/f/handler.py": "def handler(event, context): ...\n",
+        "functions/f/requirements.txt": "./nowhere-1.0-py3-none-any.whl\n",
+    }
+    project = load_project(write_service(tmp_path, files))
+    with pytest.raises(ServiceInvalid) as raised:
+        build(project, tmp_path / "out")
+    assert str(raised.value).startswith(
+        "functions/f/requirements.txt: the requirements cannot be installed: "
+    )

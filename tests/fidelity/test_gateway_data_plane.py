@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fakes_gateway import (
     FUNCTION_ARN,
     HandlerFailed,
@@ -18,18 +19,18 @@ from fakes_gateway import (
     lambda_method,
     small_stage,
 )
-
 from lamington.core.errors import AwsError
 from lamington.functions import entities as functions
 from lamington.gateway.entities import GatewayResponseDefinition, IntegrationResponse, Method
 
-AREAS = ("router", "proxy", "mapped", "errors", "gateway_responses")
+AREAS = ("router", "proxy", "mapped", "errors", "responses")
+OPEN = pytest.mark.xfail(strict=True, reason="an open row that passes is no open row")
 CASES = [
-    pytest.param(case, id=f"{area}-{case['id']}")
+    pytest.param(
+        case, id=f"{area}-{case['id']}", marks=[OPEN] if case.get("verdict") == "open" else []
+    )
     for area in AREAS
-    for case in tomllib.loads(
-        (Path(__file__).parent / f"gateway_{area.removeprefix('gateway_')}.toml").read_text()
-    )["case"]
+    for case in tomllib.loads((Path(__file__).parent / f"gateway_{area}.toml").read_text())["case"]
 ]
 
 
@@ -92,14 +93,12 @@ async def test_data_plane_does_as_aws_does(case: dict[str, Any]) -> None:
         body=given.get("body", "").encode(),
     )
     if "route" in expect:
-        context = gateway.event["requestContext"]
-        [route] = [
-            route
-            for route in given["routes"]
-            if route.partition(" ")[2] == context["resourcePath"]
-            and route.partition(" ")[0] in ("ANY", context["httpMethod"])
-        ]
-        assert route == expect["route"]
+        match = gateway.program.router.match(
+            gateway.event["httpMethod"], gateway.event["path"].partition("?")[0]
+        )
+        assert match is not None
+        assert f"{match.target.http_method} {match.target.route.resource_path}" == expect["route"]
+        assert match.target.route.resource_id == gateway.event["requestContext"]["resourceId"]
     for path, value in expect.get("event", {}).items():
         assert _found(gateway.event, path) == _wanted(value), path
     if "whole_event" in expect:

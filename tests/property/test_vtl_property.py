@@ -111,7 +111,16 @@ literals = st.one_of(
     st.integers(-3, 30).map(str),
     st.sampled_from(["true", "false", "1.5", "'x'", '"$n$x"', "[]", "{}", "[1..3]", "'$.name'"]),
     st.sampled_from(
-        ['"#if($t)$s#end"', "{'a': $x}", "[$l, $x]", "'__class__'", "'(a+)+b'", "'$..*'"]
+        [
+            '"#if($t)$s#end"',
+            "{'a': $x}",
+            "[$l, $x]",
+            "'__class__'",
+            "'(a+)+b'",
+            '"$s#stop"',
+            '"#foreach($i in $l)$i#break#end"',
+            "'$..*'",
+        ]
     ),
 )
 method_names = st.sampled_from(

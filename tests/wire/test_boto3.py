@@ -1,4 +1,4 @@
-"""boto3, unchanged, against one live engine: what it sends is understood, what it gets it parses."""
+"""boto3, unchanged, against one live engine: it is understood, and it understands."""
 
 import io
 import json

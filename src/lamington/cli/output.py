@@ -40,7 +40,9 @@ class Output:
         widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
         for number, row in enumerate(cells):
             line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            self.write("  " + (self.paint_data(line.rstrip(), "bold") if not number else line.rstrip()))
+            self.write(
+                "  " + (self.paint_data(line.rstrip(), "bold") if not number else line.rstrip())
+            )
 
     def error(self, error: LamingtonError) -> None:
         where = f"{error.where}: " if isinstance(error, UsageError) and error.where else ""

@@ -250,6 +250,7 @@ def _node_position(root: yaml.Node, path: Path, file: str) -> Position:
     node, place = root, root
     for part in path:
         if part == SHORT_FORMS.get(node.tag):
+            place = node
             continue
         if isinstance(node, yaml.MappingNode):
             pair = next((pair for pair in node.value if pair[0].value == part), None)

@@ -19,7 +19,8 @@ class Position:
     def __str__(self) -> str:
         if not self.line:
             return self.file
-        return f"{self.file}:{self.line}:{self.column}" if self.column else f"{self.file}:{self.line}"
+        line = f"{self.file}:{self.line}"
+        return f"{line}:{self.column}" if self.column else line
 
 
 class LamingtonError(Exception):

@@ -39,9 +39,7 @@ def parse_api_address(request: Request) -> ApiAddress | None:
     for form in _API_PATHS:
         found = form.fullmatch(request.path)
         if found:
-            return ApiAddress(
-                api_id=found["api"], stage=found["stage"], path=found["path"] or "/"
-            )
+            return ApiAddress(api_id=found["api"], stage=found["stage"], path=found["path"] or "/")
     host = _API_HOST.fullmatch(request.host)
     if host is None:
         return None

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from lamington.core.aws import AwsCaller, Scope
+from lamington.core.aws import AwsCaller, Operation, Scope
 from lamington.core.clock import Clock, Ids, SystemClock
 from lamington.core.errors import AwsError, UsageError
 from lamington.core.http import Request, Response
@@ -38,7 +38,7 @@ from lamington.stack.providers.base import ProviderRegistry
 from lamington.stack.providers.delegated import delegated_providers
 from lamington.stack.providers.functions import function_providers
 from lamington.stack.providers.gateway import gateway_providers
-from lamington.wire.dispatch import Dispatcher, Operation
+from lamington.wire.dispatch import Dispatcher
 from lamington.wire.identity import IdentityOperations
 
 STOP_GRACE_S = 2.0

@@ -12,6 +12,7 @@ from lamington.gateway.definition_values import Findings, Object, text_of
 from lamington.gateway.entities import BadRequestException, Model
 
 DEPTH_MAX = 200
+MODEL_PLACE = "https://apigateway.amazonaws.com/restapis/{api_id}/models/"
 
 _NAME = re.compile(r"[a-zA-Z0-9]+")
 _REFERENCE = re.compile(r"#/(?:definitions|components/schemas)/(.+)")
@@ -30,7 +31,7 @@ class ModelReader:
         findings: Findings,
     ) -> None:
         self.models = dict(models)
-        self._api_id = api_id
+        self._place = MODEL_PLACE.format(api_id=api_id)
         self._known = known
         self._ids = ids
         self._findings = findings
@@ -88,7 +89,5 @@ class ModelReader:
         reference = linked.get("$ref")
         found = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
         if found:
-            linked["$ref"] = (
-                f"https://apigateway.amazonaws.com/restapis/{self._api_id}/models/{found[1]}"
-            )
+            linked["$ref"] = self._place + found[1]
         return linked

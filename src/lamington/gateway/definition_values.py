@@ -31,20 +31,24 @@ def members_of(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def object_of(value: Any) -> Object:
+    """The value where it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def objects_of(value: Any) -> list[Object]:
+    """The objects of a list that may be absent."""
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
 
 
 def texts_of(value: Any) -> dict[str, str]:
+    """The members of an object as texts, without those that are null."""
     if not isinstance(value, Mapping):
         return {}
     return {str(name): text_of(each) for name, each in value.items() if each is not None}
 
 
 def text_of(value: Any) -> str:
+    """A scalar as the text that it would be in JSON; null is empty."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
@@ -59,6 +63,7 @@ def templates_of(value: Any) -> dict[str, str]:
 
 
 def strings_of(value: Any) -> tuple[str, ...]:
+    """The items of a list that may be absent, as texts."""
     return tuple(map(str, value)) if isinstance(value, list) else ()
 
 

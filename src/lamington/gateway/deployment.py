@@ -28,20 +28,15 @@ from lamington.gateway.mapping import (
     compile_binary_types,
     substitute_stage_variables,
 )
+from lamington.gateway.request_mapping import compile_request_mapping
+from lamington.gateway.response_mapping import compile_response_mapping
 from lamington.gateway.responses import (
     GatewayResponses,
     MethodResponse,
     compile_gateway_responses,
 )
 from lamington.gateway.router import Router, compile_router
-from lamington.gateway.transformation import (
-    Context,
-    Problem,
-    compile_request_mapping,
-    compile_response_mapping,
-    make_method_context,
-    make_no_context,
-)
+from lamington.gateway.templates import Context, Problem, make_method_context, make_no_context
 
 
 class Permissions(Protocol):

@@ -73,11 +73,11 @@ Value = TypeVar("Value")
 
 
 class Bounded(Generic[Value]):
-    """Awaits a coroutine for so long and then goes on without it; the coroutine is not cancelled.
+    """Awaits a coroutine for so long and then goes on without it; the coroutine is never cancelled.
 
-    It runs within the awaiting task until the time is up, and gets a task of its own only then:
-    a task for every request would cost a quarter of the gateway's time. To the task this object
-    is the future that it waits for, so that the timer can wake it in the future's stead.
+    It runs within the awaiting task until its time is up or that task is cancelled, and gets a
+    task of its own only then: one for every request would cost 2 µs more. To the task this
+    object is the future that it waits for, so that it can be woken in the future's stead.
 
     Raises TimeoutError.
     """
@@ -86,6 +86,7 @@ class Bounded(Generic[Value]):
         "_abandoned",
         "_asyncio_future_blocking",
         "_blocked",
+        "_cancelled",
         "_context",
         "_coroutine",
         "_ended",
@@ -105,6 +106,7 @@ class Bounded(Generic[Value]):
         self._seconds = seconds
         self._abandoned = abandoned
         self._up = False
+        self._cancelled = False
         self._ended = False
 
     def __await__(self) -> Generator[Any, None, Value]:
@@ -121,13 +123,14 @@ class Bounded(Generic[Value]):
                 self._asyncio_future_blocking = True
                 try:
                     yield self if blocked is not None else None
-                except BaseException as error:  # noqa: BLE001  # whatever it is, is the coroutine's
+                except BaseException as error:
+                    if isinstance(error, asyncio.CancelledError) and not _is_cancelled(blocked):
+                        self._abandon(coroutine, blocked)
+                        raise
                     blocked = coroutine.throw(error)
                     continue
                 if self._up:
-                    task = self._loop.create_task(_finish(coroutine, blocked))
-                    self._abandoned.add(task)
-                    task.add_done_callback(self._abandoned.discard)
+                    self._abandon(coroutine, blocked)
                     raise TimeoutError
                 blocked = coroutine.send(None)
         except StopIteration as end:
@@ -135,6 +138,11 @@ class Bounded(Generic[Value]):
         finally:
             self._ended = True
             timer.cancel()
+
+    def _abandon(self, coroutine: Coroutine[Any, Any, Value], blocked: Any) -> None:
+        task = self._loop.create_task(_finish(coroutine, blocked))
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard)
 
     # What a task asks of a future that it waits for.
 
@@ -150,10 +158,16 @@ class Bounded(Generic[Value]):
         self._blocked.add_done_callback(wake, context=context)
 
     def cancel(self, msg: object = None) -> bool:
-        return bool(self._blocked.cancel(msg=msg))
+        if self._blocked.done():
+            return False
+        self._cancelled = True
+        self._wake_task()
+        return True
 
     def result(self) -> None:
-        """The timer woke the task: there is nothing to fetch."""
+        """The task was woken in the future's stead: there is nothing to fetch."""
+        if self._cancelled:
+            raise asyncio.CancelledError
 
     def _time_is_up(self) -> None:
         if self._ended:
@@ -162,8 +176,15 @@ class Bounded(Generic[Value]):
             self._loop.call_soon(self._time_is_up)
             return
         self._up = True
+        self._wake_task()
+
+    def _wake_task(self) -> None:
         self._blocked.remove_done_callback(self._wake)
         self._loop.call_soon(self._wake, self, context=self._context)
+
+
+def _is_cancelled(blocked: Any) -> bool:
+    return blocked is not None and bool(blocked.cancelled())
 
 
 class _Resumed:

@@ -190,8 +190,9 @@ class _Draft:
         self._resource_at("/")
         for name, schema in members_of(self._schemas()):
             self.models.read(name, schema)
+        by_name = {each.name: each for each in self.api.request_validators.values()}
         for name, each in members_of(self.document.get("x-amazon-apigateway-request-validators")):
-            known = next((it for it in self.validators.values() if it.name == name), None)
+            known = by_name.get(name)
             validator = RequestValidator(
                 validator_id=known.validator_id if known else self.ids.token(6),
                 name=name,

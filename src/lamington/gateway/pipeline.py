@@ -5,6 +5,7 @@ function that `deployment` compiled. Bytes on the wire are the listener's, and w
 an address names is known before a request comes here.
 """
 
+import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -61,7 +62,9 @@ class RestDataPlane:
         self.report = report
         self._id_prefix = ids.token(7)
         self._trace_prefix = ids.hexadecimal(12)
-        self._second = -1
+        self._read_ms = 0
+        self._read_at = 0.0
+        self._second_left = 0.0
         self._second_text = ""
         self._second_hex = ""
 
@@ -88,6 +91,8 @@ class RestDataPlane:
             _require_size(request)
             if match is None:
                 raise _unknown_route(method_request)
+            if "content-encoding" in method_request.known and request.body:
+                method_request.body = _decompressed(method_request)
             method = match.target
             context = method.context(method_request)
             integration_request = method.map_request(method_request, context)
@@ -119,7 +124,7 @@ class RestDataPlane:
             trace_id = f"{trace_id};Parent={parent};Sampled=0"
         method = known.get("x-http-method-override") or request.method
         context_path = f"/{program.stage_name}{path}" if stage_in_path else path
-        if path.startswith("//"):
+        if not path or path.startswith("//"):
             path = "/" + path.lstrip("/")
         match = program.router.match(method, path)
         return (
@@ -144,18 +149,23 @@ class RestDataPlane:
         )
 
     def _moment(self) -> Moment:
-        """The time, with the forms of it that change once in a second made once in a second."""
+        """The time; the calendar is asked once in a second, and the rest is counted from there."""
+        elapsed = self._clock.monotonic() - self._read_at
+        if elapsed >= self._second_left:
+            self._read_calendar()
+            elapsed = 0.0
+        return Moment(self._read_ms + int(elapsed * 1000), self._second_text)
+
+    def _read_calendar(self) -> None:
+        self._read_at = self._clock.monotonic()
         now = self._clock.now()
-        epoch_ms = int(now.timestamp() * 1000)
-        second = epoch_ms // 1000
-        if second != self._second:
-            self._second = second
-            self._second_hex = f"{second:08x}"
-            self._second_text = (
-                f"{now.day:02d}/{_MONTHS[now.month - 1]}/{now.year}:"
-                f"{now.hour:02d}:{now.minute:02d}:{now.second:02d} +0000"
-            )
-        return Moment(epoch_ms, self._second_text)
+        self._read_ms = int(now.timestamp() * 1000)
+        self._second_left = (1_000_000 - now.microsecond) / 1_000_000
+        self._second_hex = f"{self._read_ms // 1000:08x}"
+        self._second_text = (
+            f"{now.day:02d}/{_MONTHS[now.month - 1]}/{now.year}:"
+            f"{now.hour:02d}:{now.minute:02d}:{now.second:02d} +0000"
+        )
 
     def _forbidden(self) -> Response:
         request_id = self._ids.request_id()
@@ -269,6 +279,34 @@ def _require_size(request: Request) -> None:
         )
 
 
+_ZLIB_WINDOW = {"gzip": 31, "deflate": 15}
+
+
+def _decompressed(request: MethodRequest) -> bytes:
+    """Decompress a body, before any template or function sees it.
+
+    AWS: API Gateway developer guide, payload compression; another coding, or a body that is not
+    of the coding it names, is a 415.
+    """
+    coding = request.known["content-encoding"].strip().lower()
+    if coding == "identity":
+        return request.body
+    if coding not in _ZLIB_WINDOW:
+        raise Refusal(
+            f"Content-Encoding {coding} is not supported", response_type="UNSUPPORTED_MEDIA_TYPE"
+        )
+    reader = zlib.decompressobj(_ZLIB_WINDOW[coding])
+    try:
+        body = reader.decompress(request.body, PAYLOAD_MAX_BYTES + 1)
+    except zlib.error as error:
+        raise Refusal(
+            f"The body is not {coding}: {error}", response_type="UNSUPPORTED_MEDIA_TYPE"
+        ) from None
+    if len(body) > PAYLOAD_MAX_BYTES:
+        raise Refusal("Request payload is too large", response_type="REQUEST_TOO_LARGE")
+    return body
+
+
 def _unknown_route(request: MethodRequest) -> Refusal:
     """AWS: never 404 or 405; an `Authorization` that is no signature is answered as a bad one."""
     value = request.known.get("authorization", "")
@@ -278,11 +316,24 @@ def _unknown_route(request: MethodRequest) -> Refusal:
             response_type="MISSING_AUTHENTICATION_TOKEN",
         )
     part = value.rpartition(" ")[2]
+    if "=" in part:
+        message = "".join(
+            f"Authorization header requires '{each}' parameter. "
+            for each in ("Credential", "Signature", "SignedHeaders")
+        )
+        message += (
+            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
+            f" Authorization={value}"
+        )
+    else:
+        message = (
+            f"'{part}' not a valid key=value pair (missing equal-sign) in Authorization header:"
+            f" '{value}'."
+        )
     return Refusal(
         f"No method for {request.method} {request.path}",
         response_type="MISSING_AUTHENTICATION_TOKEN",
-        client_message=f"'{part}' not a valid key=value pair (missing equal-sign) in"
-        f" Authorization header: '{value}'.",
+        client_message=message,
         error_type="IncompleteSignatureException",
     )
 

@@ -246,18 +246,20 @@ def compile_gateway_responses(
 ) -> GatewayResponses:
     """Compile a definition's own gateway responses.
 
-    AWS: API Gateway developer guide, gateway responses; their templates are not VTL.
+    AWS: API Gateway developer guide, gateway responses; their templates are not VTL, and their
+    parameters do not come from the body.
     """
     return GatewayResponses(
         {
             response_type: _Customised(
-                status=int(each.status_code) if each.status_code else 0,
+                status=int(each.status_code) if _STATUS.fullmatch(each.status_code) else 0,
                 headers=tuple(
                     (
                         target.removeprefix("gatewayresponse.header."),
                         compile_request_expression(source, variables),
                     )
                     for target, source in each.response_parameters.items()
+                    if not source.startswith("method.request.body")
                 ),
                 templates={
                     kind.lower(): compile_substitution(text, variables)
@@ -269,6 +271,7 @@ def compile_gateway_responses(
     )
 
 
+_STATUS = re.compile(r"[1-5]\d\d")
 _DEFAULT_TEMPLATES = {"application/json": '{"message":$context.error.messageString}'}
 
 _VARIABLE = re.compile(

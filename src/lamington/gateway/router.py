@@ -26,10 +26,24 @@ class Match(Generic[Target]):
 
 @dataclass(slots=True)
 class _Leaf(Generic[Target]):
-    """Where a path template ends; `names` are its parameters in order of their segments."""
+    """Where a path template ends; `parameters` are names with the places of their segments.
 
-    names: tuple[str, ...] = ()
-    targets: dict[str, Target] = field(default_factory=dict)
+    `rest` is the name of a greedy parameter and where it begins.
+    """
+
+    targets: dict[str, Target]
+    parameters: tuple[tuple[str, int], ...]
+    rest: tuple[str, int] | None = None
+
+    def match(self, segments: list[str], method: str) -> Match[Target] | None:
+        target = self.targets.get(method)
+        if target is None:
+            return None
+        parameters = {name: segments[place] for name, place in self.parameters}
+        if self.rest is not None:
+            name, place = self.rest
+            parameters[name] = "/".join(segments[place:])
+        return Match(target, parameters)
 
 
 @dataclass(slots=True)
@@ -71,33 +85,37 @@ class Router(Generic[Target]):
         if self._root is None:
             return None
         segments = path[1:].split("/") if len(path) > 1 else []
-        return _descend(self._root, segments, 0, (), method)
+        return _walk(self._root, segments, method) or _descend(self._root, segments, 0, method)
+
+
+def _walk(node: _Node[Target], segments: list[str], method: str) -> Match[Target] | None:
+    """Try the most specific way alone, which is nearly always the right one."""
+    for segment in segments:
+        below = node.static.get(segment)
+        if below is None:
+            below = node.parameter
+            if below is None or not segment:
+                return None
+        node = below
+    return None if node.leaf is None else node.leaf.match(segments, method)
 
 
 def _descend(
-    node: _Node[Target], segments: list[str], depth: int, values: tuple[str, ...], method: str
+    node: _Node[Target], segments: list[str], depth: int, method: str
 ) -> Match[Target] | None:
+    """Try every way, the most specific first."""
     if depth == len(segments):
-        return _end(node.leaf, values, method)
+        return None if node.leaf is None else node.leaf.match(segments, method)
     segment = segments[depth]
     found: Match[Target] | None = None
     below = node.static.get(segment)
     if below is not None:
-        found = _descend(below, segments, depth + 1, values, method)
+        found = _descend(below, segments, depth + 1, method)
     if found is None and node.parameter is not None and segment:
-        found = _descend(node.parameter, segments, depth + 1, (*values, segment), method)
+        found = _descend(node.parameter, segments, depth + 1, method)
     if found is None and node.greedy is not None:
-        found = _end(node.greedy, (*values, "/".join(segments[depth:])), method)
+        found = node.greedy.match(segments, method)
     return found
-
-
-def _end(leaf: _Leaf[Target] | None, values: tuple[str, ...], method: str) -> Match[Target] | None:
-    if leaf is None:
-        return None
-    target = leaf.targets.get(method)
-    if target is None:
-        return None
-    return Match(target, dict(zip(leaf.names, values, strict=True)))
 
 
 def compile_router(routes: Iterable[tuple[str, str, Target]]) -> Router[Target]:
@@ -136,15 +154,15 @@ def _expand_any(declared: Mapping[str, Target]) -> dict[str, Target]:
 
 def _plant(root: _Node[Target], path: str, targets: dict[str, Target]) -> None:
     node = root
-    names: list[str] = []
-    for segment in path[1:].split("/") if path != "/" else []:
+    parameters: list[tuple[str, int]] = []
+    for place, segment in enumerate(path[1:].split("/") if path != "/" else []):
         if segment.startswith("{") and segment.endswith("+}"):
-            node.greedy = _Leaf((*names, segment[1:-2]), targets)
+            node.greedy = _Leaf(targets, tuple(parameters), (segment[1:-2], place))
             return
         if segment.startswith("{") and segment.endswith("}"):
-            names.append(segment[1:-1])
+            parameters.append((segment[1:-1], place))
             node.parameter = node.parameter or _Node()
             node = node.parameter
         else:
             node = node.static.setdefault(segment, _Node())
-    node.leaf = _Leaf(tuple(names), targets)
+    node.leaf = _Leaf(targets, tuple(parameters))

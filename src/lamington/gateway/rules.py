@@ -77,6 +77,7 @@ def require_place(parent: Resource, path_part: str, siblings: Iterable[Resource]
 
 
 def require_verb(http_method: str) -> str:
+    """The verb in upper case, one of the seven or `ANY`; raises BadRequestException."""
     verb = http_method.upper()
     if verb not in VERBS and verb != ANY:
         raise BadRequestException(
@@ -86,6 +87,7 @@ def require_verb(http_method: str) -> str:
 
 
 def require_status_code(status_code: str) -> str:
+    """The status code, three digits as text; raises BadRequestException."""
     if not _STATUS_CODE.fullmatch(status_code):
         raise BadRequestException("Invalid Response status code specified")
     return status_code
@@ -145,6 +147,7 @@ def require_integration_response(
 
 
 def require_gateway_response_type(response_type: str) -> None:
+    """Raise ValidationException, which names the 21 types, for any other."""
     if response_type not in GATEWAY_RESPONSE_TYPES:
         raise ValidationException(
             f"1 validation error detected: Value '{response_type}' at 'responseType' failed to"

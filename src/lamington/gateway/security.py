@@ -85,10 +85,12 @@ class Security:
 
 
 def is_iam(scheme: Object) -> bool:
+    """Whether a scheme asks for signed requests."""
     return str(scheme.get("x-amazon-apigateway-authtype", "")).lower() == "awssigv4"
 
 
 def is_api_key(scheme: Object) -> bool:
+    """Whether a scheme asks for an API key; API Gateway knows them by the header `x-api-key`."""
     return (
         str(scheme.get("type")).lower() == "apikey"
         and str(scheme.get("name")).lower() == "x-api-key"
@@ -97,6 +99,7 @@ def is_api_key(scheme: Object) -> bool:
 
 
 def schemes_of(document: Object, version: int) -> dict[str, Object]:
+    """The security schemes by name, from where Swagger 2.0 or OpenAPI 3.0 has them."""
     place = document if version == 2 else object_of(document.get("components"))
     return dict(members_of(place.get("securityDefinitions" if version == 2 else "securitySchemes")))
 

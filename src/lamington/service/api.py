@@ -15,6 +15,7 @@ import msgspec
 
 from lamington.core.documents import Document
 from lamington.core.errors import Position
+from lamington.gateway.entities import INTEGRATION_TIMEOUT_DEFAULT_MS
 from lamington.gateway.vtl.limits import TemplateLimits
 from lamington.gateway.vtl.syntax import TemplateSyntaxError, parse_template
 from lamington.service.cors import Cors, add_preflights, read_cors
@@ -123,7 +124,18 @@ class _Completion:
             if f"${{{function.logical_id}.Arn}}" in text
             or f'["{function.logical_id}","Arn"]' in text
         ]
+        self._check_timeouts(invoked)
         return CompleteApi(definition=definition, routes=tuple(routes), invoked=tuple(invoked))
+
+    def _check_timeouts(self, invoked: list[Function]) -> None:
+        for function in invoked:
+            timeout_s = function.properties.get("Timeout")
+            if isinstance(timeout_s, int) and timeout_s * 1000 > INTEGRATION_TIMEOUT_DEFAULT_MS:
+                self._problems.notice(
+                    f"`{function.name}` may take {timeout_s} s, but API Gateway waits"
+                    f" {INTEGRATION_TIMEOUT_DEFAULT_MS // 1000} s for it",
+                    where=function.settings.position(("Timeout",)) if function.settings else None,
+                )
 
     def _where(self, *place: str | int) -> Position:
         return self._document.position(place)
@@ -170,7 +182,14 @@ class _Completion:
         style = self._style_of(operation)
         if function is not None:
             uri = invocation_uri(function)
+            own = read_cors(operation.item, self._document, operation.place[:2], self._problems)
             if style == "proxy":
+                if own or cors:
+                    self._problems.notice(
+                        f"`{operation.title}` is of the proxy style: `{function.name}` itself has"
+                        " to answer with the headers of CORS",
+                        where=self._where(*operation.place),
+                    )
                 generated: dict[str, Any] = {
                     "type": "aws_proxy",
                     "httpMethod": "POST",
@@ -179,7 +198,6 @@ class _Completion:
                 }
                 operation.value.setdefault("responses", {"200": {"description": "Success"}})
             else:
-                own = read_cors(operation.item, self._document, operation.place[:2], self._problems)
                 generated = self._mapped_integration(operation, uri, own or cors)
             operation.value[INTEGRATION_KEY] = generated
         return self._route(operation, function.name if function else "", style)

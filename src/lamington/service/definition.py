@@ -5,7 +5,7 @@ stack (`local`, `deploy`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from lamington.gateway.openapi import import_definition
 from lamington.service.api import Route, complete_api, invocation_uri
 from lamington.service.functions import Function
 from lamington.service.problems import Problems
-from lamington.service.project import Project, ServiceStage
-from lamington.service.references import check_references
+from lamington.service.project import Project, ServiceStage, load_project
+from lamington.service.references import check_cycles, check_references, check_stack_file
 from lamington.service.template import build_template
 
 
@@ -84,7 +84,10 @@ def build_definition(
         for function in project.functions
     }
     template = build_template(project, chosen, api, keys, found)
+    if project.stack is not None:
+        check_stack_file(project.stack, found)
     check_references(project, template, found)
+    check_cycles(project, template, found)
     swagger = _standalone(api.definition, project, chosen) if api else None
     unemulated: tuple[str, ...] = ()
     if swagger is not None and not found.errors:
@@ -105,6 +108,34 @@ def build_definition(
         unemulated=unemulated,
         artifacts=made,
     )
+
+
+def load_definition(root: Path, stage: str = "") -> BuiltService:
+    """Load a service and make its definition and template, without packing anything.
+
+    Raises ServiceInvalid with everything that is wrong on disk and in what it says.
+    """
+    problems = Problems()
+    project = load_project(root, problems=problems)
+    if not project.complete:
+        problems.close()
+    built = build_definition(project, stage, problems=problems)
+    problems.close()
+    return built
+
+
+def with_packages(
+    built: BuiltService, project: Project, artifacts: Mapping[str, Artifact]
+) -> BuiltService:
+    """The same service with other packages: all that changes when only code does."""
+    resources = dict(built.template["Resources"])
+    for function in project.functions:
+        resource = resources[function.logical_id]
+        properties = resource["Properties"]
+        code = {**properties["Code"], "S3Key": artifacts[function.name].key}
+        resources[function.logical_id] = {**resource, "Properties": {**properties, "Code": code}}
+    template = {**built.template, "Resources": resources}
+    return replace(built, template=template, artifacts=artifacts)
 
 
 def _standalone(

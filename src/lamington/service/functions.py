@@ -85,7 +85,6 @@ def load_functions(
     defaults: FunctionDefaults,
     sources: Sources,
     problems: Problems,
-    check_javascript: bool = True,
 ) -> tuple[Function, ...]:
     """Every directory under functions/, and every source file that stands there by itself."""
     home = root / "functions"
@@ -111,7 +110,6 @@ def load_functions(
                 )
                 continue
             functions.append(function)
-    _check_handlers(functions, root, sources, problems, check_javascript)
     return tuple(functions)
 
 
@@ -235,8 +233,6 @@ class _Loader:
         entry = entries[0]
         if entry.suffix in PYTHON_SUFFIXES:
             module = self._sources.python_module(entry)
-            if module.problem is not None:
-                raise module.problem
             names: tuple[str, ...] = HANDLER_NAMES
             default = self._defaults.python
         else:
@@ -310,14 +306,14 @@ def _check_properties(properties: Mapping[str, Any], where: Any, problems: Probl
         )
 
 
-def _check_handlers(
+def check_handlers(
     functions: Sequence[Function],
     root: Path,
     sources: Sources,
     problems: Problems,
     check_javascript: bool,
 ) -> None:
-    """Every handler is where its function says, in a file that can be parsed."""
+    """Report each handler that is not where its function says, or in a file with a syntax error."""
     javascript: list[tuple[Function, Path]] = []
     for function in functions:
         module_name, _, name = function.handler.rpartition(".")

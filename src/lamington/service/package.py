@@ -19,10 +19,16 @@ import msgspec
 
 from lamington.core.errors import Position, UsageError
 from lamington.functions.entities import CODE_UNZIPPED_MAX_BYTES, CODE_ZIPPED_MAX_BYTES
-from lamington.service.definition import Artifact, BuiltService, build_definition
+from lamington.service.definition import (
+    Artifact,
+    BuiltService,
+    build_definition,
+    with_packages,
+)
 from lamington.service.functions import SETTINGS_NAMES, Function
 from lamington.service.problems import Problems
-from lamington.service.project import Project
+from lamington.service.project import Project, load_project
+from lamington.service.sources import Sources
 
 FINGERPRINTS_FILE = "fingerprints.json"
 FORMAT = 1
@@ -61,7 +67,7 @@ class Packager:
 
         Raises UsageError where it is larger than Lambda takes.
         """
-        files = self._files(project, function)
+        files = self.files(project, function)
         inputs = _fingerprint(files)
         path = self._out / f"{function.name}.zip"
         known = self._known.get(function.name)
@@ -83,7 +89,7 @@ class Packager:
             size_bytes=known.size_bytes,
         )
 
-    def _files(self, project: Project, function: Function) -> dict[str, Path]:
+    def files(self, project: Project, function: Function) -> dict[str, Path]:
         """Package path to file: requirements, then common, then the function's own on top."""
         files: dict[str, Path] = {}
         if function.requirements is not None:
@@ -97,35 +103,84 @@ class Packager:
         return files
 
 
+class Builder:
+    """Loads and builds one service again and again, reading and packing only what changed."""
+
+    def __init__(self, root: Path, out: Path, *, check_javascript: bool = True) -> None:
+        self._root = root.resolve()
+        self._out = out
+        self._sources = Sources(self._root)
+        self._packager = Packager(self._root, out)
+        self._check_javascript = check_javascript
+        self._last: tuple[Project, str, BuiltService] | None = None
+
+    def build(self, stage: str = "") -> BuiltService:
+        """Raises ServiceInvalid with everything that is wrong on disk and in what it says."""
+        problems = Problems()
+        project = load_project(
+            self._root,
+            sources=self._sources,
+            problems=problems,
+            check_javascript=self._check_javascript,
+        )
+        if not project.complete:
+            problems.close()
+        before = self._last
+        if before is not None and before[0] == project and before[1] == stage:
+            # Only code may have changed: the definition and the template say the same as before.
+            artifacts = _pack(project, self._packager, problems)
+            problems.close()
+            built = with_packages(before[2], project, artifacts)
+            _write_built(built, self._out)
+        else:
+            built = build(project, self._out, stage, packager=self._packager, problems=problems)
+        self._last = (project, stage, built)
+        return built
+
+
 def build(
-    project: Project, out: Path, stage: str = "", *, packager: Packager | None = None
+    project: Project,
+    out: Path,
+    stage: str = "",
+    *,
+    packager: Packager | None = None,
+    problems: Problems | None = None,
 ) -> BuiltService:
     """Write swagger.json, template.json and a zip for each function; the build of everything.
 
-    Each file is whole or not written at all. Raises ServiceInvalid with everything wrong; the
-    last good build then stays.
+    Each file is whole or not written at all. Raises ServiceInvalid with everything wrong, with
+    what `problems` holds already; the last good build then stays.
     """
-    problems = Problems()
+    problems = Problems() if problems is None else problems
     packager = Packager(project.root, out) if packager is None else packager
-    out.mkdir(parents=True, exist_ok=True)
+    artifacts = _pack(project, packager, problems)
+    built = build_definition(project, stage, artifacts=artifacts, problems=problems)
+    problems.close()
+    _write_built(built, out)
+    return built
+
+
+def _pack(project: Project, packager: Packager, problems: Problems) -> dict[str, Artifact]:
     artifacts: dict[str, Artifact] = {}
     for function in project.functions:
         with problems.gathered():
             artifacts[function.name] = packager.pack(project, function)
-    built = build_definition(project, stage, artifacts=artifacts, problems=problems)
-    problems.close()
+    return artifacts
+
+
+def _write_built(built: BuiltService, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
     _write_json(out / "template.json", built.template)
     if built.swagger is not None:
         _write_json(out / "swagger.json", built.swagger)
     else:
         (out / "swagger.json").unlink(missing_ok=True)
-    return built
 
 
 def build_archive(project: Project, function: Function) -> bytes:
     """A function's package as bytes, always made anew."""
     packager = Packager(project.root, project.root / ".lamington" / "build")
-    return render_archive(packager._files(project, function), function.where)
+    return render_archive(packager.files(project, function), function.where)
 
 
 def render_archive(files: Mapping[str, Path], where: Position) -> bytes:

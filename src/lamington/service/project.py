@@ -12,7 +12,12 @@ from typing import Any
 
 from lamington.core.documents import Document
 from lamington.core.errors import Position, UsageError
-from lamington.service.functions import Function, FunctionDefaults, load_functions
+from lamington.service.functions import (
+    Function,
+    FunctionDefaults,
+    check_handlers,
+    load_functions,
+)
 from lamington.service.problems import Problems
 from lamington.service.sources import Sources, closest
 
@@ -53,7 +58,11 @@ class ServiceStage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A service on disk; everything else is derived from it. The first stage is the default."""
+    """A service on disk; everything else is derived from it. The first stage is the default.
+
+    It is not `complete` where a file could not be read: then nothing can be said of what refers
+    to it.
+    """
 
     root: Path
     name: str
@@ -62,6 +71,7 @@ class Project:
     stack: Document | None
     common: Path | None
     stages: tuple[ServiceStage, ...]
+    complete: bool = True
 
     def stage(self, name: str = "") -> ServiceStage:
         """Raises UsageError for a stage that the settings do not name."""
@@ -105,18 +115,21 @@ def load_project(
     settings = _load_settings(root, sources, found)
     stages = _read_stages(settings, found)
     defaults = _read_defaults(settings, found)
-    functions = load_functions(
-        root, defaults=defaults, sources=sources, problems=found, check_javascript=check_javascript
-    )
+    functions = load_functions(root, defaults=defaults, sources=sources, problems=found)
+    api = _load_one(root, API_FILES, "API definition", sources, found)
+    stack = _load_one(root, STACK_FILES, "stack", sources, found)
+    complete = not found.errors
+    check_handlers(functions, root, sources, found, check_javascript)
     common = root / "common"
     project = Project(
         root=root,
         name=settings.name,
         functions=functions,
-        api=_load_one(root, API_FILES, "API definition", sources, found),
-        stack=_load_one(root, STACK_FILES, "stack", sources, found),
+        api=api,
+        stack=stack,
         common=common if common.is_dir() else None,
         stages=stages,
+        complete=complete,
     )
     if not (functions or project.api or project.stack or found.errors):
         found.error(

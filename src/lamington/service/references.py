@@ -1,7 +1,7 @@
 """What a service's files refer to: every name must be there before anything is raised.
 
 CloudFormation finds the same, but knows only the generated template: here the error names the
-line that the developer wrote. Left to others: what the functions give (`stack`), and cycles.
+line that the developer wrote. Left to others: what the functions give (`stack`).
 """
 
 import re
@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lamington.core.documents import Document, Path
+from lamington.core.errors import Position
 from lamington.service.problems import Problems
 from lamington.service.project import Project
 from lamington.service.sources import closest
+from lamington.stack.entities import TemplateError
+from lamington.stack.graph import CycleError, order_of
+from lamington.stack.template import parse_template
 
 Found = tuple[str, str, tuple[str | int, ...]]
 """What is referred to (`resource`, `value` or `condition`), its name, and where."""
@@ -42,6 +46,56 @@ def check_references(project: Project, template: Mapping[str, Any], problems: Pr
                 where=document.position(place),
                 hint=closest(name, list(known[kind])),
             )
+
+
+def check_stack_file(stack: Document, problems: Problems) -> None:
+    """Report what CloudFormation would refuse of the shape of the developer's own stack file."""
+    if not stack.value.get("Resources") or "Transform" in stack.value:
+        return
+    try:
+        parse_template(stack.text, stack.file)
+    except TemplateError as error:
+        problems.error(error.message, where=error.where, hint=error.hint)
+
+
+def check_cycles(project: Project, template: Mapping[str, Any], problems: Problems) -> None:
+    """Report resources that wait for each other, where the developer wrote the first of them."""
+    resources: Mapping[str, Any] = template.get("Resources", {})
+    edges = {name: _needed(resource) for name, resource in resources.items()}
+    try:
+        order_of(edges)
+    except CycleError as error:
+        places = [_written(project, name) for name in error.nodes]
+        problems.error(
+            f"circular dependency between resources: {', '.join(f'`{n}`' for n in error.nodes)}",
+            where=next((place for place in places if place), None),
+            hint="each waits for another: take out one of the references or `DependsOn`",
+        )
+
+
+def _needed(resource: Mapping[str, Any]) -> set[str]:
+    given = resource.get("DependsOn", [])
+    needed = {str(each) for each in (given if isinstance(given, list) else [given])}
+    properties = _without_branches(resource.get("Properties", {}))
+    return needed | {name for _, name, _ in _walk(properties, ())}
+
+
+def _without_branches(value: Any) -> Any:
+    """Which branch of an `Fn::If` is taken is not known yet; those not taken need nothing."""
+    if isinstance(value, dict):
+        return {key: _without_branches(each) for key, each in value.items() if key != "Fn::If"}
+    return [_without_branches(each) for each in value] if isinstance(value, list) else value
+
+
+def _written(project: Project, logical_id: str) -> Position | None:
+    """Where the developer wrote what became a resource."""
+    stack = project.stack
+    if stack is not None and logical_id in (stack.value.get("Resources") or {}):
+        return stack.position(("Resources", logical_id))
+    for function in project.functions:
+        if function.logical_id == logical_id and function.settings is not None:
+            return function.settings.position(())
+    return None
 
 
 def _references(document: Document) -> Iterator[Found]:

@@ -16,7 +16,6 @@ from lamington.core.errors import LamingtonError, ResourceError
 from lamington.stack import entities as status
 from lamington.stack.directions import (
     Deletion,
-    Forward,
     Outcome,
     Rollback,
     Work,
@@ -32,6 +31,7 @@ from lamington.stack.entities import (
     StackTables,
     ValidationError,
 )
+from lamington.stack.forward import Forward
 from lamington.stack.intrinsics import Evaluation
 from lamington.stack.progress import Progress
 from lamington.stack.providers.base import ProviderRegistry

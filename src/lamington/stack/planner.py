@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from lamington.stack.entities import Incarnation, TemplateError, ValidationError
 from lamington.stack.graph import CycleError, order_of
-from lamington.stack.intrinsics import UNKNOWN, Evaluation, Reference, references
+from lamington.stack.intrinsics import UNKNOWN, Evaluation
+from lamington.stack.mentions import Reference, references
 from lamington.stack.providers.base import ResourceFacts
 from lamington.stack.template import ResourceDefinition
 

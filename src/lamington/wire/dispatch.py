@@ -6,9 +6,9 @@ not be able to make it act. What an operation does is left to the layers.
 
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
-from lamington.core.aws import Params, Result, Scope
+from lamington.core.aws import Operation, Params, Result, Scope
 from lamington.core.clock import Ids
 from lamington.core.errors import AwsError
 from lamington.core.http import Request, Response
@@ -29,9 +29,6 @@ from lamington.wire.services import (
     scope_of,
     service_name_of,
 )
-
-Operation = Callable[[Params, Scope], Awaitable[Result]]
-"""One AWS operation of ours: a bound method of a layer's `operations/`."""
 
 LOGGER = logging.getLogger("lamington.wire")
 
@@ -72,8 +69,8 @@ class Dispatcher:
         default_scope: Scope | None = None,
         hosts: Collection[str] = (),
     ) -> None:
-        """`operations` are named `service:Operation`, and more may be put in later; `hosts` are further names of this machine
-        that a Host header may hold, such as the address that the engine listens on."""
+        """`operations` are named `service:Operation`, and more may be put in later, since some
+        call others; `hosts` are further names of this machine that a Host header may hold."""
         self._operations = operations
         self._ids = ids
         self._default_scope = default_scope or Scope()

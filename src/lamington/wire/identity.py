@@ -11,12 +11,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from lamington.core.aws import Arn, Params, Result, Scope
+from lamington.core.aws import Arn, Operation, Params, Result, Scope
 from lamington.core.clock import UPPER_ALPHANUMERIC, Clock, Ids
 from lamington.core.errors import AwsError, LamingtonError
 from lamington.core.store import Store, Table
 from lamington.wire.constraints import ValidationError
-from lamington.wire.dispatch import Operation
 from lamington.wire.services import render_temporary_access_key
 
 PAGE_DEFAULT = 100

@@ -1,7 +1,9 @@
 """One request through the data plane: what it meets that is not told elsewhere."""
 
 import asyncio
+import gzip
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -79,6 +81,25 @@ async def test_headers_over_10_kb_are_refused() -> None:
     gateway = SmallGateway({"GET /": lambda_method()})
     response = await gateway.send("GET /", headers={"X": "x" * 10_240})
     assert response.status == 431
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "status"),
+    [
+        ("gzip", gzip.compress(b"hi"), 200),
+        ("deflate", zlib.compress(b"hi"), 200),
+        ("identity", b"hi", 200),
+        ("br", b"hi", 415),
+        ("gzip", b"hi", 415),
+        ("gzip", gzip.compress(bytes(PAYLOAD_MAX_BYTES + 1)), 413),
+    ],
+)
+async def test_a_compressed_body_is_decompressed(coding: str, body: bytes, status: int) -> None:
+    gateway = SmallGateway({"POST /": lambda_method("POST")}, lambda event: {})
+    response = await gateway.send("POST /", headers={"Content-Encoding": coding}, body=body)
+    assert response.status == status
+    if status == 200:
+        assert gateway.event["body"] == "hi"
 
 
 async def test_ids_differ_for_each_request() -> None:

@@ -133,6 +133,11 @@ def test_long_conditions_compile() -> None:
         ('#set($x = "a#foreach($i in [1,2])$i#break#end")$x', "a1"),
         ('a#set($x = "b#stop")c', "a"),
         ("#define($b)x#stop#end a$b c", " ax"),
+        ('a$s.concat("b#stop")c', "a"),
+        ("#if($velocityCount)a#end#if($foreach.index)b#end", "ab"),
+        ('$s.concat("#foreach($i in [1..3])$i#if($i == 2)#break#end#end")', "x12"),
+        ('$s.concat("#foreach($i in [1,2])#foreach($j in [1..9])#if($j==9)!#end#end#end")', "x!!"),
+        ('#foreach($i in [1,2])$s.concat("$foreach.count#if($t)#set($z = $i)#end")#end$z', "x1x22"),
         ("#if(false)#end#if(true)#stop#end x", ""),
         ("#foreach($i in [1])#end#foreach($i in {})x#end.", "."),
         ("#set($r = [$s..3])[$r]", "[]"),
@@ -173,6 +178,12 @@ def test_rendering(template: str, expected: str) -> None:
     }
     wanted = next((v for k, v in expectations.items() if template.startswith(k)), expected)
     assert render(template, variables=variables) == (expected or wanted)
+
+
+def test_output_can_always_be_encoded() -> None:
+    body = '{"lone":"\\ud83d","face":"\\ud83d\\ude00"}'
+    template = "$input.path('$.lone')|#set($f = $input.path('$.face'))$f.charAt(0)$f.charAt(1)"
+    assert render(template, body=body) == "\ufffd|😀"
 
 
 def test_block_that_prints_itself_ends() -> None:

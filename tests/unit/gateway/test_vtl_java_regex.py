@@ -85,6 +85,7 @@ def test_pattern_matches_as_in_java(pattern: str, matching: str, other: str) -> 
         "a(?i)b|c",
         "[a[^b]]",
         "[^a&&b]",
+        "[&&a]",
         "*",
         "x" * 3000,
     ],

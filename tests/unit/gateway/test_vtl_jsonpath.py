@@ -111,6 +111,7 @@ def test_path(path: str, expected: Any) -> None:
         "$.a[?(@.x > )]",
         "$.a[?(@.x]",
         "$.a[?((@.x)]",
+        "$.a[?((@.x]",
         "$..",
         "$.a b",
         "$.a[?(@.x =~ 5)]",

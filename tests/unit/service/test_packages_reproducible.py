@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from lamington.functions.entities import CODE_UNZIPPED_MAX_BYTES
-from lamington.service.package import Packager, build, build_archive
+from lamington.service.package import Builder, Packager, build, build_archive
 from lamington.service.problems import ServiceInvalid
 from lamington.service.project import load_project
 from lamington.service.starter import create_service
-from service_world import PYTHON_HANDLER, load_service, texts, write_service
+from service_world import PYTHON_HANDLER, load_service, swagger, texts, write_service
 
 FILES = {
     "functions/f/handler.py": PYTHON_HANDLER,
@@ -115,3 +115,51 @@ def test_new_service_builds_without_a_warning(tmp_path: Path, runtime: str) -> N
     assert built.name == "my-service"
     assert built.warnings == ()
     assert [(route.path, route.function) for route in built.routes] == [("/hello", "hello")]
+
+
+def test_everything_wrong_is_told_in_one_build(tmp_path: Path) -> None:
+    write_service(
+        tmp_path,
+        {
+            "functions/f/handler.py": "def",
+            "api.yaml": swagger("  /a:", "    get: {operationId: g}"),
+            "stack.yaml": "Outputs: {A: {Value: {Ref: Nope}}}",
+        },
+    )
+    with pytest.raises(ServiceInvalid) as raised:
+        Builder(tmp_path, tmp_path / "out").build()
+    files = [problem.where.file for problem in raised.value.problems if problem.where]
+    assert files == ["api.yaml", "functions/f/handler.py", "stack.yaml"]
+
+
+def test_builder_sees_each_change(tmp_path: Path) -> None:
+    write_service(tmp_path, {"functions/f.py": PYTHON_HANDLER})
+    builder = Builder(tmp_path, tmp_path / "out")
+    first = builder.build()
+    assert builder.build().artifacts == first.artifacts
+    write_service(tmp_path, {"functions/f.py": PYTHON_HANDLER + "x = 1\n", "functions/g.py": "def"})
+    with pytest.raises(ServiceInvalid):
+        builder.build()
+    write_service(tmp_path, {"functions/g.py": PYTHON_HANDLER})
+    assert builder.build().artifacts["f"] != first.artifacts["f"]
+
+
+def test_builder_makes_the_same_as_a_first_build(tmp_path: Path) -> None:
+    files = {
+        "functions/f.py": PYTHON_HANDLER,
+        "api.yaml": swagger("  /a:", "    get: {operationId: f}"),
+    }
+    write_service(tmp_path, files)
+    builder = Builder(tmp_path, tmp_path / "out")
+    for name, text in [
+        ("functions/f.py", PYTHON_HANDLER + "# changed\n"),
+        ("api.yaml", files["api.yaml"] + "x-lamington-style: proxy\n"),
+        ("functions/f.py", PYTHON_HANDLER),
+        ("stack.yaml", "Outputs: {A: {Value: !Ref FFunction}}"),
+    ]:
+        builder.build()
+        write_service(tmp_path, {name: text})
+        again = builder.build()
+        fresh = Builder(tmp_path, tmp_path / "fresh").build()
+        assert again.template == fresh.template
+        assert again.swagger == fresh.swagger

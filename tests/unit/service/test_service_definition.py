@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from lamington.core.errors import UsageError
+from lamington.gateway.vtl.compiler import compile_template
+from lamington.gateway.vtl.library import Bindings, Input, make_context
 from lamington.service.definition import BuiltService, build_definition
 from lamington.service.describe import describe_project
 from lamington.service.problems import ServiceInvalid
@@ -375,6 +377,16 @@ def test_null_never_reaches_the_template(tmp_path: Path) -> None:
         ),
         ({"stack.yaml": "Resources:\n  EchoFunction: {Type: 'A::B::C'}"},
          "stack.yaml:2:3: `EchoFunction` is the name of something that is generated"),
+        ({"stack.yaml": "Resources:\n  A: {Type: 'A::B::C', DependsOn: B}\n"
+          "  B:\n    Type: A::B::C\n    Properties: {X: !GetAtt A.Arn}"},
+         "stack.yaml:2:3: circular dependency between resources: `A`, `B`"),
+        (
+            {"functions/f/handler.py": PYTHON_HANDLER,
+             "functions/f/function.yaml": "Environment: {Variables: {A: !Ref FFunction}}"},
+            "functions/f/function.yaml:1:1: circular dependency between resources: `FFunction`",
+        ),
+        ({"stack.yaml": "Resources:\n  A: {Type: 'A::B::C', Foo: 1}"},
+         "stack.yaml:2:24: Invalid template resource property 'Foo'"),
         ({"stack.yaml": "Resorces: {}"}, "stack.yaml:1:1: `Resorces` is not a section"),
         ({"stack.yaml": "Transform: AWS::Serverless-2016-10-31"},
          "stack.yaml:1:1: a `Transform` in the stack file is not run yet"),
@@ -426,3 +438,40 @@ def test_bakery_builds_without_a_warning() -> None:
 def test_long_function_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="too long for a function's name"):
         build_service(tmp_path, {f"functions/{'f' * 60}.py": PYTHON_HANDLER})
+
+
+def test_articles_request_template_makes_exactly_its_event() -> None:
+    project = load_project(EXAMPLES / "event", check_javascript=False)
+    integration = body_of(build_definition(project))["paths"]["/hello"]["get"][INTEGRATION]
+    render = compile_template(integration["requestTemplates"]["application/json"])
+    request = Input("", path={}, querystring={}, header={})
+    context = make_context({"resourcePath": "/hello"})
+    assert render(Bindings(input=request, context=context)) == '{"path": "/hello"}'
+
+
+def test_price_list_is_rendered_by_the_bakerys_own_template() -> None:
+    project = load_project(EXAMPLES / "bakery", check_javascript=False)
+    integration = body_of(build_definition(project))["paths"]["/prices"]["get"][INTEGRATION]
+    template = integration["responses"]["default"]["responseTemplates"]["application/json"]
+    cake = '{"name": "A", "price": 3.5, "stock": 1}'
+    cakes = f'{{"cakes": [{cake}, {{"name": "B", "price": 2, "stock": 0}}]}}'
+    request = Input(cakes, path={}, querystring={}, header={})
+    bindings = Bindings(input=request, context=make_context({}))
+    assert compile_template(template)(bindings) == "1. A: 3.5\n2. B: 2 (sold out)\n"
+
+
+def test_what_the_gateway_cannot_keep_is_said(tmp_path: Path) -> None:
+    built = build_service(
+        tmp_path,
+        {
+            "functions/f/handler.py": PYTHON_HANDLER,
+            "functions/f/function.yaml": "Timeout: 60",
+            "api.yaml": swagger("  /a:", "    get: {operationId: f, x-lamington-style: proxy}")
+            + "x-lamington-cors: true\n",
+        },
+    )
+    assert list(built.warnings) == [
+        "api.yaml:5:5: `GET /a` is of the proxy style: `f` itself has to answer with the headers"
+        " of CORS",
+        "functions/f/function.yaml:1:1: `f` may take 60 s, but API Gateway waits 29 s for it",
+    ]

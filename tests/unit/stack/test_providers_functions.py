@@ -298,6 +298,28 @@ async def test_what_cannot_be_provided_is_refused(world: LambdaWorld) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"Timeout": "soon"}, "#/Timeout: expected type: Integer, found: String"),
+        (
+            {"Environment": {"Variables": {"KEY": {"a": 1}}}},
+            "#/Environment/Variables/KEY: expected type: String, found: JSONObject",
+        ),
+        (
+            {"Tags": [{"Key": "k", "Value": ["v"]}]},
+            "#/Tags/0/Value: expected type: String, found: JSONArray",
+        ),
+    ],
+)
+async def test_value_of_another_type_is_refused(
+    world: LambdaWorld, given: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ResourceError) as refused:
+        await _create(world, FUNCTION, _function(**given))
+    assert refused.value.message == problem
+
+
 @pytest.mark.parametrize("resource_type", [FUNCTION, VERSION, ALIAS, PERMISSION])
 def test_facts_are_those_of_the_registry(world: LambdaWorld, resource_type: str) -> None:
     schema = _registry_schema(resource_type)

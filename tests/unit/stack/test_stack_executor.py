@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fakes_stack import SCOPE, THING, StackWorld
 
 

@@ -383,6 +383,7 @@ def resource_result(resource: Resource, whole: bool) -> Result:
 
 
 def method_result(method: Method, resource: Resource) -> Result:
+    """A method as AWS shows it, with its responses and integration."""
     integration = method.integration
     return shown(
         {
@@ -404,6 +405,7 @@ def method_result(method: Method, resource: Resource) -> Result:
 
 
 def method_response_result(response: MethodResponseDefinition) -> Result:
+    """A method response as AWS shows it."""
     return shown(
         {
             "statusCode": response.status_code,
@@ -414,6 +416,7 @@ def method_response_result(response: MethodResponseDefinition) -> Result:
 
 
 def integration_result(integration: MethodIntegration, resource: Resource) -> Result:
+    """An integration as AWS shows it; the cache namespace is the resource unless named."""
     result = shown(
         {
             "type": integration.type,
@@ -444,6 +447,7 @@ def integration_result(integration: MethodIntegration, resource: Resource) -> Re
 
 
 def integration_response_result(response: IntegrationResponse) -> Result:
+    """An integration response as AWS shows it."""
     result = shown(
         {
             "statusCode": response.status_code,
@@ -461,6 +465,7 @@ def integration_response_result(response: IntegrationResponse) -> Result:
 
 
 def model_result(model: Model) -> Result:
+    """A model as AWS shows it."""
     return shown(
         {
             "id": model.model_id,

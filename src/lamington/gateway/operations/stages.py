@@ -9,6 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+import msgspec
+import yaml
+
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Clock, Ids
 from lamington.core.http import Headers
@@ -20,6 +23,7 @@ from lamington.gateway.entities import (
     RestApi,
     Stage,
 )
+from lamington.gateway.export import export_swagger, version_of
 from lamington.gateway.operations.settings import changed_settings, method_settings_result
 from lamington.gateway.operations.tables import (
     GatewayTables,
@@ -74,7 +78,7 @@ VARIABLES_MAX = 100
 VARIABLE_NAME_MAX = 64
 VARIABLE_VALUE_MAX = 512
 
-_STAGE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}|\$default")
+_STAGE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _VARIABLE_NAME = re.compile(r"[a-zA-Z0-9_]+")
 _VARIABLE_VALUE = re.compile(r"[A-Za-z0-9\-._~:/?#&=,@ ]*")
 
@@ -116,6 +120,7 @@ class StageOperations:
             "apigateway:UpdateStage": self.update_stage,
             "apigateway:DeleteStage": self.delete_stage,
             "apigateway:TestInvokeMethod": self.test_invoke_method,
+            "apigateway:GetExport": self.get_export,
         }
 
     def restore(self) -> None:
@@ -314,6 +319,41 @@ class StageOperations:
             "latency": ran.latency_ms,
         }
 
+    async def get_export(self, params: Params, scope: Scope) -> Result:
+        """The definition of what a stage serves.
+
+        Differs: Swagger 2.0 alone; OpenAPI 3.0 and Postman extensions are refused.
+        """
+        stage = self._stage(params, scope)
+        if params["exportType"] != "swagger":
+            raise BadRequestException(
+                f"Export type `{params['exportType']}` is not emulated yet", hint="use `swagger`"
+            )
+        accepts = params.get("accepts") or "application/json"
+        form = {"application/json": "json", "application/yaml": "yaml"}.get(accepts)
+        if form is None:
+            raise BadRequestException(f"Invalid accept type: {accepts}")
+        wanted = (params.get("parameters") or {}).get("extensions", "").split(",")
+        api = self._served(stage, scope).api
+        document = export_swagger(
+            api,
+            stage,
+            scope,
+            integrations=bool({"integrations", "apigateway"} & set(wanted)),
+            authorizers=bool({"authorizers", "apigateway"} & set(wanted)),
+        )
+        body = (
+            msgspec.json.format(msgspec.json.encode(document), indent=2)
+            if form == "json"
+            else yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
+        )
+        name = f"swagger_{version_of(api)}.{form}"
+        return {
+            "contentType": "application/octet-stream",
+            "contentDisposition": f'attachment; filename="{name}"',
+            "body": body,
+        }
+
     # Finding, checking and putting into service
 
     def _deployment(self, params: Params, scope: Scope) -> Deployment:
@@ -326,9 +366,12 @@ class StageOperations:
         self._data_plane.deploy(self._compile_stage(api=api, stage=stage, scope=scope))
 
     def _swap(self, stage: Stage, scope: Scope) -> None:
+        self._deploy(self._served(stage, scope).api, stage, scope)
+
+    def _served(self, stage: Stage, scope: Scope) -> Deployment:
         deployment = self._tables.deployments.get(scope, stage.api_id, stage.deployment_id)
         assert deployment is not None, "a deployment with a stage is never deleted"
-        self._deploy(deployment.api, stage, scope)
+        return deployment
 
     def _checked(self, stage: Stage) -> Stage:
         if not _STAGE_NAME.fullmatch(stage.stage_name):
@@ -350,6 +393,7 @@ class StageOperations:
 
 
 def deployment_result(deployment: Deployment, summary: bool = False) -> Result:
+    """A deployment as AWS shows it; with `summary`, who may call each method of it."""
     result = shown(
         {
             "id": deployment.deployment_id,
@@ -373,6 +417,7 @@ def deployment_result(deployment: Deployment, summary: bool = False) -> Result:
 
 
 def stage_result(stage: Stage) -> Result:
+    """A stage as AWS shows it: `methodSettings` always, other members where they are set."""
     return {
         **shown(
             {

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from lamington.core.aws import Params, Result, Scope
-from lamington.core.store import SEPARATOR, Store, Table
+from lamington.core.store import Store, Table
 from lamington.gateway.entities import (
     PAGE_DEFAULT,
     PAGE_MAX,
@@ -45,6 +45,7 @@ class GatewayTables:
         self.accounts: Table[Account] = Table(store, "gateway_accounts", Account, lambda row: ())
 
     def require_api(self, scope: Scope, api_id: str) -> RestApi:
+        """The API of this id; raises NotFoundException, which names the account as AWS does."""
         api = self.apis.get(scope, api_id)
         if api is None:
             raise NotFoundException(f"Invalid API identifier specified {scope.account_id}:{api_id}")
@@ -66,6 +67,7 @@ class GatewayTables:
 
 
 def require_resource(api: RestApi, resource_id: str) -> Resource:
+    """The API's resource of this id, or NotFoundException."""
     resource = api.resources.get(resource_id)
     if resource is None:
         raise NotFoundException("Invalid Resource identifier specified")
@@ -73,6 +75,7 @@ def require_resource(api: RestApi, resource_id: str) -> Resource:
 
 
 def require_method(resource: Resource, http_method: str) -> Method:
+    """The resource's method for exactly this verb, `ANY` included, or NotFoundException."""
     method = resource.methods.get(http_method.upper())
     if method is None:
         raise NotFoundException("Invalid Method identifier specified")
@@ -100,6 +103,7 @@ def page_of(params: Params, items: Sequence[tuple[str, Item]]) -> tuple[list[Ite
 
 
 def listing(items: list[Result], position: str | None) -> Result:
+    """A page as a result; the last one has no position."""
     return {"items": items} if position is None else {"items": items, "position": position}
 
 
@@ -116,12 +120,9 @@ def _position_key(position: str | None) -> str:
         raise BadRequestException("Invalid position specified") from None
 
 
-def last_of(*key: str) -> str:
-    return SEPARATOR.join(key)
-
-
 def parse_time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    """A row's time as API Gateway shows it: in whole seconds."""
+    return datetime.fromisoformat(text).replace(microsecond=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

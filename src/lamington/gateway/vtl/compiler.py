@@ -15,6 +15,7 @@ from lamington.gateway.vtl.library import Bindings, TemplateError
 from lamington.gateway.vtl.limits import TemplateLimits
 from lamington.gateway.vtl.survey import survey_template
 from lamington.gateway.vtl.syntax import TemplateSyntaxError, parse_template
+from lamington.gateway.vtl.values import well_formed
 
 MappingTemplate = Callable[[Bindings], str]
 
@@ -109,7 +110,7 @@ def compile_template(text: str, *, limits: TemplateLimits = DEFAULT_LIMITS) -> M
 
     def render(bindings: Bindings) -> str:
         try:
-            return body(bindings)
+            return well_formed(body(bindings))
         except TemplateError as error:
             _locate(error, error.__traceback__)
             raise

@@ -101,7 +101,8 @@ class Emitter:
     # Functions.
 
     def module(self, nodes: tuple[Node, ...]) -> ast.Module:
-        if all(map(is_direct, nodes)) and len(nodes) <= _PIECES_MAX:
+        simple = all(map(is_direct, nodes)) and len(nodes) <= _PIECES_MAX
+        if simple and not self.survey.stops_inside and not self.counts_steps:
             body: list[ast.stmt] = [self.python.leave(self.joined(nodes))]
         else:
             content = self.block(nodes)
@@ -440,6 +441,8 @@ class Emitter:
         match expression:
             case Reference():
                 value = self.reference_value(expression)
+                if isinstance(value, ast.Constant):  # nothing, outside of its loop
+                    return self.python.constant(True)
                 return self.python.test(value, ast.IsNot(), self.python.constant(False))
             case Not():
                 return self.python.place(ast.UnaryOp(ast.Not(), self.truth(expression.operand)))

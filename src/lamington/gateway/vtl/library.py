@@ -35,6 +35,7 @@ from lamington.gateway.vtl.values import (
     measure,
     plain,
     text,
+    well_formed,
 )
 
 # $input.
@@ -276,7 +277,10 @@ def _override(context: Context, name: str) -> dict[str, Any]:
 
 def _as_map(value: Any) -> dict[str, Any]:
     copied = plain(value) if type(value) in (ContextMap, dict) else {}
-    return {text(key): item for key, item in copied.items()}
+    return {
+        well_formed(text(key)): well_formed(item) if type(item) is str else item
+        for key, item in copied.items()
+    }
 
 
 def _own(entries: dict[Any, Any], name: Any) -> Any:

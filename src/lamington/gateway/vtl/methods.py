@@ -79,11 +79,7 @@ def _substring(value: str, begin: int, end: int | None = None) -> str:
     stop = len(units) if end is None else end
     if not 0 <= begin <= stop <= len(units):
         raise _outside(begin if not 0 <= begin <= len(units) else stop, len(units))
-    piece = units[begin:stop]
-    try:
-        return _joined(piece)
-    except UnicodeDecodeError:
-        return piece  # one half of a surrogate pair
+    return _joined(units[begin:stop])
 
 
 def _char_at(value: str, index: int) -> str:

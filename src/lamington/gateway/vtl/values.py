@@ -145,6 +145,20 @@ def _json_default(value: Any) -> Any:
     return text(value)
 
 
+def well_formed(value: str) -> str:
+    """Return text that UTF-8 can encode: halves of a surrogate pair are joined or replaced.
+
+    Differs: a lone half becomes U+FFFD; Java writes a question mark.
+    """
+    if value.isascii():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return value
+
+
 def float_text(value: float) -> str:
     """Print a double as Java's `Double.toString` does."""
     if value != value:
@@ -268,11 +282,6 @@ def compare(operator: str, left: Any, right: Any) -> bool:
     if operator == ">":
         return bool(left > right)
     return bool(left <= right) if operator == "<=" else bool(left >= right)
-
-
-def true(value: Any) -> bool:
-    """Tell whether a reference holds: all but `false` and null do."""
-    return value is not False and value is not None
 
 
 def add(left: Any, right: Any) -> Any:

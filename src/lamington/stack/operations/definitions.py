@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from lamington.core.aws import Params, Scope
-from lamington.stack.directions import existing_of, outputs_of
+from lamington.stack.checks import check_template
+from lamington.stack.directions import existing_of
 from lamington.stack.entities import (
     STACK_NAME_LENGTH_MAX,
     TAGS_MAX,
@@ -24,7 +25,8 @@ from lamington.stack.entities import (
     TemplateError,
     ValidationError,
 )
-from lamington.stack.intrinsics import Evaluation, check_template, evaluation_of, pseudo_values
+from lamington.stack.forward import outputs_of
+from lamington.stack.intrinsics import Evaluation, evaluation_of, pseudo_values
 from lamington.stack.parameters import complete_parameters, parameter_values
 from lamington.stack.planner import Plan, plan, require_order
 from lamington.stack.providers.base import ProviderRegistry
@@ -35,6 +37,8 @@ FetchObject = Callable[[str, str, str, Scope], Awaitable[bytes]]
 
 STACK_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*")
 STACK_NAME_OR_ARN = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]*")
+
+_BUCKET_IN_HOST = re.compile(r"(.+)\.s3[.-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,10 +228,13 @@ def bucket_and_key(url: str) -> tuple[str, str, str]:
     version = parse_qs(parts.query).get("versionId", [""])[0]
     if parts.scheme not in ("http", "https") or not key:
         raise ValidationError("TemplateURL must be a supported URL.")
-    if host.startswith(("s3.", "s3-")) or ".s3." not in f"{host}.":
-        bucket, _, key = key.partition("/")
-        return bucket, key, version
-    return host.partition(".s3")[0], key, version
+    in_host = _BUCKET_IN_HOST.match(host)
+    if in_host is not None:
+        return in_host.group(1), key, version
+    bucket, _, key = key.partition("/")
+    if not key:
+        raise ValidationError("TemplateURL must be a supported URL.")
+    return bucket, key, version
 
 
 def require_stack_name(name: str) -> None:

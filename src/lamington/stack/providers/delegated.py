@@ -50,9 +50,9 @@ class Calls:
                 raise
 
 
-Part = Callable[[Calls, Properties, Properties], Awaitable[None]]
-"""Brings a part of a resource from its previous properties to the desired ones; no properties
-at all on either side mean that the resource is being made or ended."""
+Part = Callable[[Calls, Properties | None, Properties | None], Awaitable[None]]
+"""Brings a part of a resource from its previous properties to the desired ones; None before
+means that the resource is being made, None after that it is being ended."""
 
 Make = Callable[[Calls, Properties], Awaitable[None]]
 Read = Callable[[Calls], Awaitable[dict[str, Any]]]
@@ -110,7 +110,7 @@ class DelegatedProvider:
         await self.type.make(calls, desired)
         try:
             for part in self.type.parts:
-                await part(calls, desired, {})
+                await part(calls, desired, None)
         except AwsError:
             await self._end(calls, desired)
             raise
@@ -148,7 +148,7 @@ class DelegatedProvider:
     async def _end(self, calls: Calls, properties: Properties) -> None:
         for part in reversed(self.type.parts):
             try:
-                await part(calls, {}, properties)
+                await part(calls, None, properties)
             except AwsError as error:
                 if not is_absent(error):
                     raise
@@ -169,9 +169,11 @@ class DelegatedProvider:
 def _unchangeable(*names: str) -> Part:
     """A part that has no call to change it here: better refused than forgotten."""
 
-    async def part(calls: Calls, desired: Properties, previous: Properties) -> None:
+    async def part(calls: Calls, desired: Properties | None, previous: Properties | None) -> None:
+        if desired is None or previous is None:
+            return
         for name in names:
-            if desired and previous and desired.get(name) != previous.get(name):
+            if desired.get(name) != previous.get(name):
                 raise ResourceError(
                     f"{name} cannot be changed in place",
                     handler_code="NotUpdatable",
@@ -216,18 +218,24 @@ async def _end_role(calls: Calls, properties: Properties) -> None:
     await calls.call("iam:DeleteRole", {"RoleName": calls.name})
 
 
-async def _trust(calls: Calls, desired: Properties, previous: Properties) -> None:
+async def _trust(calls: Calls, desired: Properties | None, previous: Properties | None) -> None:
     name = "AssumeRolePolicyDocument"
-    if desired and previous and desired.get(name) != previous.get(name):
+    if desired is None or previous is None:
+        return
+    if desired.get(name) != previous.get(name):
         await calls.call(
             "iam:UpdateAssumeRolePolicy",
             {"RoleName": calls.name, "PolicyDocument": _document(desired[name])},
         )
 
 
-async def _role_settings(calls: Calls, desired: Properties, previous: Properties) -> None:
+async def _role_settings(
+    calls: Calls, desired: Properties | None, previous: Properties | None
+) -> None:
     names = ("Description", "MaxSessionDuration")
-    if not desired or not previous or all(desired.get(n) == previous.get(n) for n in names):
+    if desired is None or previous is None:
+        return
+    if all(desired.get(name) == previous.get(name) for name in names):
         return
     await calls.call(
         "iam:UpdateRole",
@@ -239,9 +247,9 @@ async def _role_settings(calls: Calls, desired: Properties, previous: Properties
     )
 
 
-async def _role_tags(calls: Calls, desired: Properties, previous: Properties) -> None:
+async def _role_tags(calls: Calls, desired: Properties | None, previous: Properties | None) -> None:
     """The tags of a new role go with its creation, and end with it."""
-    if not desired or not previous:
+    if desired is None or previous is None:
         return
     listed = await calls.call("iam:ListRoleTags", {"RoleName": calls.name})
     old = {each["Key"] for each in listed["Tags"]}
@@ -253,8 +261,11 @@ async def _role_tags(calls: Calls, desired: Properties, previous: Properties) ->
         await calls.call("iam:TagRole", {"RoleName": calls.name, "Tags": _tag_list(wanted)})
 
 
-async def _managed_policies(calls: Calls, desired: Properties, previous: Properties) -> None:
-    new, old = desired.get("ManagedPolicyArns", []), previous.get("ManagedPolicyArns", [])
+async def _managed_policies(
+    calls: Calls, desired: Properties | None, previous: Properties | None
+) -> None:
+    new = (desired or {}).get("ManagedPolicyArns", [])
+    old = (previous or {}).get("ManagedPolicyArns", [])
     for arn in old:
         if arn not in new:
             await calls.call_if_present(
@@ -265,9 +276,13 @@ async def _managed_policies(calls: Calls, desired: Properties, previous: Propert
             await calls.call("iam:AttachRolePolicy", {"RoleName": calls.name, "PolicyArn": arn})
 
 
-async def _inline_policies(calls: Calls, desired: Properties, previous: Properties) -> None:
-    new = {each["PolicyName"]: each["PolicyDocument"] for each in desired.get("Policies", [])}
-    old = {each["PolicyName"]: each["PolicyDocument"] for each in previous.get("Policies", [])}
+async def _inline_policies(
+    calls: Calls, desired: Properties | None, previous: Properties | None
+) -> None:
+    new, old = (
+        {each["PolicyName"]: each["PolicyDocument"] for each in (side or {}).get("Policies", [])}
+        for side in (desired, previous)
+    )
     for name in old.keys() - new.keys():
         await calls.call_if_present(
             "iam:DeleteRolePolicy", {"RoleName": calls.name, "PolicyName": name}
@@ -318,11 +333,16 @@ def _refuse_users(desired: Properties) -> None:
             )
 
 
-async def _role_policies(calls: Calls, desired: Properties, previous: Properties) -> None:
+async def _role_policies(
+    calls: Calls, desired: Properties | None, previous: Properties | None
+) -> None:
     """The document is put into each role under the policy's name."""
+    desired, previous = desired or {}, previous or {}
     _refuse_users(desired)
-    new = {(role, desired["PolicyName"]) for role in desired.get("Roles", [])}
-    old = {(role, previous["PolicyName"]) for role in previous.get("Roles", [])}
+    new, old = (
+        {(role, side["PolicyName"]) for role in side.get("Roles", [])}
+        for side in (desired, previous)
+    )
     document = desired.get("PolicyDocument")
     for role, name in sorted(new):
         if (role, name) not in old or document != previous.get("PolicyDocument"):
@@ -357,9 +377,11 @@ async def _end_log_group(calls: Calls, properties: Properties) -> None:
     await calls.call("logs:DeleteLogGroup", {"logGroupName": calls.name})
 
 
-async def _retention(calls: Calls, desired: Properties, previous: Properties) -> None:
-    new, old = desired.get("RetentionInDays"), previous.get("RetentionInDays")
-    if not desired or new == old:
+async def _retention(calls: Calls, desired: Properties | None, previous: Properties | None) -> None:
+    if desired is None:
+        return
+    new, old = desired.get("RetentionInDays"), (previous or {}).get("RetentionInDays")
+    if new == old:
         return
     if new is None:
         await calls.call("logs:DeleteRetentionPolicy", {"logGroupName": calls.name})
@@ -369,8 +391,10 @@ async def _retention(calls: Calls, desired: Properties, previous: Properties) ->
         )
 
 
-async def _log_group_tags(calls: Calls, desired: Properties, previous: Properties) -> None:
-    if not desired or not previous:
+async def _log_group_tags(
+    calls: Calls, desired: Properties | None, previous: Properties | None
+) -> None:
+    if desired is None or previous is None:
         return
     arn = calls.context.scope.arn("logs", f"log-group:{calls.name}")
     listed = await calls.call("logs:ListTagsForResource", {"resourceArn": arn})
@@ -445,7 +469,12 @@ DELEGATED_TYPES = (
         end=_end_role,
         parts=(
             _unchangeable("PermissionsBoundary"),
-            _trust, _role_settings, _role_tags, _managed_policies, _inline_policies),
+            _trust,
+            _role_settings,
+            _role_tags,
+            _managed_policies,
+            _inline_policies,
+        ),
         attributes=_role_attributes,
         born=_role_born,
     ),

@@ -1,13 +1,13 @@
 """Functions, versions, aliases and permissions as resources: AWS::Lambda::*.
 
-The facts are those of the registry schemas (us-east-1, 2026). Everything is done through
-AwsCaller: this module knows the Lambda API and nothing of who answers it.
+Everything is done through AwsCaller: this module knows the Lambda API and nothing of who answers
+it. Left to others: what the registry says of the types (`function_facts`).
 """
 
 import contextlib
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lamington.core.aws import AwsCaller, Params, Result, Scope
@@ -20,108 +20,11 @@ from lamington.stack.providers.base import (
     ResourceFacts,
     is_absent,
 )
+from lamington.stack.providers.function_facts import ALIAS, FUNCTION, PERMISSION, VERSION
 
 FUNCTION_NAME_MAX = 63
 STATEMENT_ID_MAX = 100
 INLINE_CODE_MAX_BYTES = 4_194_304
-
-FUNCTION = ResourceFacts(
-    create_only=frozenset({"FunctionName", "PackageType", "TenancyConfig"}),
-    required=frozenset({"Code", "Role"}),
-    attributes=frozenset(
-        {"Arn", "SnapStartResponse.ApplyOn", "SnapStartResponse.OptimizationStatus"}
-    ),
-    properties=frozenset(
-        {
-            *("Architectures", "CapacityProviderConfig", "Code", "CodeSigningConfigArn"),
-            *("DeadLetterConfig", "Description", "DurableConfig", "Environment"),
-            *("EphemeralStorage", "FileSystemConfigs", "FunctionName", "FunctionScalingConfig"),
-            *("Handler", "ImageConfig", "KmsKeyArn", "Layers", "LoggingConfig", "MemorySize"),
-            *("PackageType", "PublishToLatestPublished", "RecursiveLoop"),
-            *("ReservedConcurrentExecutions", "Role", "Runtime", "RuntimeManagementConfig"),
-            *("SnapStart", "Tags", "TenancyConfig", "Timeout", "TracingConfig", "VpcConfig"),
-        }
-    ),
-    scalars={
-        "Code.S3Bucket": str,
-        "Code.S3Key": str,
-        "Code.S3ObjectVersion": str,
-        "Description": str,
-        "DurableConfig.ExecutionTimeout": int,
-        "DurableConfig.RetentionPeriodInDays": int,
-        "Environment.Variables.*": str,
-        "EphemeralStorage.Size": int,
-        "FunctionName": str,
-        "Handler": str,
-        "MemorySize": int,
-        "ReservedConcurrentExecutions": int,
-        "Runtime": str,
-        "Tags.*.Key": str,
-        "Tags.*.Value": str,
-        "Timeout": int,
-        "VpcConfig.Ipv6AllowedForDualStack": bool,
-    },
-    custom_name="FunctionName",
-)
-
-VERSION = ResourceFacts(
-    create_only=frozenset(
-        {
-            *("FunctionName", "Description", "CodeSha256", "ProvisionedConcurrencyConfig"),
-            "RuntimePolicy",
-        }
-    ),
-    required=frozenset({"FunctionName"}),
-    attributes=frozenset({"Version", "FunctionArn"}),
-    properties=frozenset(
-        {
-            *("CodeSha256", "Description", "FunctionName", "FunctionScalingConfig"),
-            *("ProvisionedConcurrencyConfig", "RuntimePolicy"),
-        }
-    ),
-    scalars={"CodeSha256": str, "Description": str, "FunctionName": str},
-)
-
-ALIAS = ResourceFacts(
-    create_only=frozenset({"Name", "FunctionName"}),
-    required=frozenset({"FunctionName", "FunctionVersion", "Name"}),
-    attributes=frozenset({"AliasArn"}),
-    properties=frozenset(
-        {
-            *("Description", "FunctionName", "FunctionVersion", "Name"),
-            *("ProvisionedConcurrencyConfig", "RoutingConfig"),
-        }
-    ),
-    scalars={
-        "Description": str,
-        "FunctionName": str,
-        "FunctionVersion": str,
-        "Name": str,
-        "RoutingConfig.AdditionalVersionWeights.*.FunctionVersion": str,
-        "RoutingConfig.AdditionalVersionWeights.*.FunctionWeight": float,
-    },
-)
-
-_PERMISSION_PROPERTIES = frozenset(
-    {
-        *("Action", "EventSourceToken", "FunctionName", "FunctionUrlAuthType"),
-        *("InvokedViaFunctionUrl", "Principal", "PrincipalOrgID", "SourceAccount", "SourceArn"),
-    }
-)
-PERMISSION = ResourceFacts(
-    create_only=_PERMISSION_PROPERTIES,
-    required=frozenset({"FunctionName", "Action", "Principal"}),
-    attributes=frozenset({"Id"}),
-    properties=_PERMISSION_PROPERTIES,
-    scalars={
-        "EventSourceToken": str,
-        "FunctionName": str,
-        "InvokedViaFunctionUrl": bool,
-        "Principal": str,
-        "SourceAccount": str,
-        "SourceArn": str,
-    },
-)
 
 CLEARED: Mapping[str, Any] = {
     "DeadLetterConfig": {"TargetArn": ""},
@@ -177,7 +80,7 @@ class FunctionProvider:
         self._caller = caller
 
     async def create(self, desired: Properties, context: ResourceContext) -> Physical:
-        _refuse_unsupported(desired)
+        _require_valid(self.facts, desired)
         name = _function_name(desired, context)
         given = _renamed(desired)
         configuration = await self._caller.call(
@@ -205,7 +108,7 @@ class FunctionProvider:
         AWS: the configuration is updated first, the code after it; invocations in between see
         the one without the other.
         """
-        _refuse_unsupported(desired)
+        _require_valid(self.facts, desired)
         try:
             await self._change(physical_id, desired, previous, context.scope)
         except AwsError:
@@ -300,7 +203,7 @@ class VersionProvider:
 
         AWS: a version resource without anything new to publish fails.
         """
-        _refuse_unsupported(desired)
+        _require_valid(self.facts, desired)
         function_name = desired["FunctionName"]
         existing = await self._versions(function_name, context.scope)
         given = {
@@ -333,7 +236,7 @@ class VersionProvider:
     async def update(
         self, physical_id: str, desired: Properties, previous: Properties, context: ResourceContext
     ) -> Physical:
-        _refuse_unsupported(desired)
+        _require_valid(self.facts, desired)
         version = physical_id.rpartition(":")[2]
         return Physical(
             physical_id=physical_id,
@@ -367,7 +270,7 @@ class AliasProvider:
         return await self._put("lambda:UpdateAlias", desired, context)
 
     async def _put(self, operation: str, desired: Properties, context: ResourceContext) -> Physical:
-        _refuse_unsupported(desired)
+        _require_valid(self.facts, desired)
         params = {
             "FunctionName": desired["FunctionName"],
             "Name": desired["Name"],
@@ -408,6 +311,7 @@ class PermissionProvider:
         self._caller = caller
 
     async def create(self, desired: Properties, context: ResourceContext) -> Physical:
+        _require_valid(self.facts, desired)
         statement_id = context.physical_name(STATEMENT_ID_MAX)
         params = {**desired, "StatementId": statement_id}
         await self._caller.call("lambda:AddPermission", params, context.scope)
@@ -543,7 +447,16 @@ def _archive(name: str, content: bytes) -> bytes:
     return written.getvalue()
 
 
-def _refuse_unsupported(desired: Properties) -> None:
+def _require_valid(facts: ResourceFacts, desired: Properties) -> None:
+    """Raise ResourceError for a value of the wrong type, and for what we cannot provide."""
+    problems = [
+        f"#/{place}: expected type: {_SCHEMA_TYPES[kind]}, found: {_found_type(value)}"
+        for path, kind in facts.scalars.items()
+        for place, value in _values_at(desired, path.split("."))
+        if not _is_of(kind, value)
+    ]
+    if problems:
+        raise ResourceError(", ".join(problems), handler_code="InvalidRequest")
     given = [member for member in _REFUSED if desired.get(member)]
     if given:
         raise ResourceError(
@@ -551,6 +464,42 @@ def _refuse_unsupported(desired: Properties) -> None:
             handler_code="InvalidRequest",
             hint="leave it out here by a condition in the template",
         )
+
+
+_SCHEMA_TYPES: Mapping[type, str] = {
+    str: "String",
+    int: "Integer",
+    float: "Number",
+    bool: "Boolean",
+    dict: "JSONObject",
+    list: "JSONArray",
+    type(None): "Null",
+}
+
+
+def _found_type(value: Any) -> str:
+    return _SCHEMA_TYPES.get(type(value), type(value).__name__)
+
+
+def _is_of(kind: type, value: Any) -> bool:
+    if kind is float:
+        return type(value) in (int, float)
+    return type(value) is kind
+
+
+def _values_at(value: Any, path: list[str], place: str = "") -> Iterator[tuple[str, Any]]:
+    """The values that a dotted path leads to, each with its place as JSON pointers have it."""
+    if not path:
+        yield place.lstrip("/"), value
+        return
+    head, *rest = path
+    found: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        found = value.items() if head == "*" else [(head, value[head])] if head in value else ()
+    elif isinstance(value, list) and head == "*":
+        found = enumerate(value)
+    for key, each in found:
+        yield from _values_at(each, rest, f"{place}/{key}")
 
 
 async def _delete(caller: AwsCaller, operation: str, params: Params, scope: Scope) -> None:

@@ -27,6 +27,7 @@ async def delete_by(
 async def find_by(
     caller: AwsCaller, operation: str, params: Params, context: ResourceContext
 ) -> Result | None:
+    """Call an operation that shows; None where there is nothing to show."""
     try:
         return await caller.call(operation, params, context.scope)
     except AwsError as error:
@@ -42,6 +43,7 @@ async def retag(
     before: Mapping[str, str],
     context: ResourceContext,
 ) -> None:
+    """Bring the tags of a resource from those before to those after; others stay."""
     scope = context.scope
     arn = f"arn:{scope.partition}:apigateway:{scope.region}::/{resource}"
     gone = sorted(before.keys() - after.keys())
@@ -57,6 +59,7 @@ def given(**members: Any) -> Result:
 
 
 def tags_of(properties: Properties, context: ResourceContext) -> dict[str, str]:
+    """The tags of a resource: its own beat those of its stack."""
     own = {str(tag["Key"]): str(tag["Value"]) for tag in properties.get("Tags") or ()}
     return {**context.tags, **own}
 
@@ -73,10 +76,12 @@ def text_of(value: Any) -> str:
 
 
 def lower_members(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of an object under their names in API Gateway's operations."""
     return {name[:1].lower() + name[1:]: value for name, value in values.items()}
 
 
 def replacement(path: str, value: str) -> dict[str, str]:
+    """A patch operation that sets a value."""
     return {"op": "replace", "path": path, "value": value}
 
 

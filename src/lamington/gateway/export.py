@@ -1,0 +1,228 @@
+"""A deployed REST API to the Swagger 2.0 definition that GetExport answers.
+
+The reverse of `openapi`: what is exported with its extensions can be imported again and is the
+same API. Left to others: which stage, and JSON or YAML (`operations`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from lamington.core.aws import Scope
+from lamington.gateway.definition_models import MODEL_PLACE
+from lamington.gateway.definition_values import PASSTHROUGH_TEMPLATE
+from lamington.gateway.entities import ANY, Method, MethodIntegration, RestApi, Stage
+from lamington.gateway.openapi import ANY_METHOD, INTEGRATION, JSON_MEDIA_TYPE
+from lamington.gateway.security import AUTHORIZER
+
+SIGV4_SCHEME = "sigv4"
+API_KEY_SCHEME = "api_key"
+
+_PLACES = {"header": "header", "querystring": "query", "path": "path"}
+
+
+def export_swagger(
+    api: RestApi, stage: Stage, scope: Scope, *, integrations: bool, authorizers: bool
+) -> dict[str, Any]:
+    """The definition of an API as a stage serves it.
+
+    AWS: host, base path and scheme are the stage's; enumeration values are in lower case
+    (developer guide, export a REST API).
+    Differs: documentation parts are not exported.
+    """
+    names = {each.authorizer_id: each.name for each in api.authorizers.values()}
+    exporter = _Exporter(api, names, integrations, authorizers)
+    paths: dict[str, Any] = {}
+    for resource in sorted(api.resources.values(), key=lambda each: each.path):
+        if resource.methods:
+            paths[resource.path] = {
+                ANY_METHOD if verb == ANY else verb.lower(): exporter.operation(method)
+                for verb, method in sorted(resource.methods.items())
+            }
+    document: dict[str, Any] = {
+        "swagger": "2.0",
+        "info": _set(description=api.description, version=version_of(api), title=api.name),
+        "host": f"{api.api_id}.execute-api.{scope.region}.{scope.url_suffix}",
+        "basePath": f"/{stage.stage_name}",
+        "schemes": ["https"],
+        "paths": paths,
+    }
+    document |= _set(
+        securityDefinitions=exporter.schemes(),
+        definitions={name: exporter.schema(name) for name in sorted(api.models)},
+    )
+    if integrations:
+        document |= _root_extensions(api)
+    return document
+
+
+def version_of(api: RestApi) -> str:
+    """The version of an API; one that has none has the time of its making."""
+    return api.version or api.created
+
+
+class _Exporter:
+    def __init__(
+        self, api: RestApi, names: Mapping[str, str], integrations: bool, authorizers: bool
+    ) -> None:
+        self._api = api
+        self._names = names
+        self._integrations = integrations
+        self._authorizers = authorizers
+        self._place = MODEL_PLACE.format(api_id=api.api_id)
+
+    def operation(self, method: Method) -> dict[str, Any]:
+        parameters = [
+            {"name": name, "in": _PLACES[place], "required": required, "type": "string"}
+            for (place, name), required in (
+                (tuple(key.removeprefix("method.request.").split(".", 1)), required)
+                for key, required in method.request_parameters.items()
+            )
+        ]
+        for name in dict.fromkeys(method.request_models.values()):
+            schema = {"$ref": f"#/definitions/{name}"}
+            parameters.append({"in": "body", "name": name, "required": True, "schema": schema})
+        produces = dict.fromkeys(
+            media_type for each in method.responses for media_type in each.response_models
+        )
+        validator = self._api.request_validators.get(method.request_validator_id)
+        operation = _set(
+            operationId=method.operation_name,
+            consumes=list(method.request_models),
+            produces=list(produces),
+            parameters=parameters,
+        )
+        operation["responses"] = {
+            each.status_code: {
+                "description": f"{each.status_code} response",
+                **_set(
+                    headers={
+                        name.removeprefix("method.response.header."): {"type": "string"}
+                        for name in each.response_parameters
+                    },
+                    schema=_reference(each.response_models),
+                ),
+            }
+            for each in method.responses
+        }
+        operation |= _set(security=self._security(method))
+        if self._integrations:
+            if validator is not None:
+                operation["x-amazon-apigateway-request-validator"] = validator.name
+            if method.integration is not None:
+                operation[INTEGRATION] = _integration(method.integration)
+        return operation
+
+    def _security(self, method: Method) -> list[dict[str, list[str]]]:
+        found = []
+        if method.authorization_type == "AWS_IAM":
+            found.append({SIGV4_SCHEME: list[str]()})
+        elif method.authorizer_id in self._names:
+            scopes = list(method.authorization_scopes)
+            found.append({self._names[method.authorizer_id]: scopes})
+        if method.api_key_required:
+            found.append({API_KEY_SCHEME: []})
+        return found
+
+    def schemes(self) -> dict[str, Any]:
+        """The security schemes that the methods use, and every authorizer."""
+        methods = [it for each in self._api.resources.values() for it in each.methods.values()]
+        schemes: dict[str, Any] = {}
+        if any(method.authorization_type == "AWS_IAM" for method in methods):
+            schemes[SIGV4_SCHEME] = {
+                "type": "apiKey",
+                "name": "Authorization",
+                "in": "header",
+                "x-amazon-apigateway-authtype": "awsSigv4",
+            }
+        if any(method.api_key_required for method in methods):
+            schemes[API_KEY_SCHEME] = {"type": "apiKey", "name": "x-api-key", "in": "header"}
+        for each in self._api.authorizers.values():
+            schemes[each.name] = {"type": "apiKey", "name": "Authorization", "in": "header"}
+            if self._authorizers:
+                schemes[each.name] |= _set(**{"x-amazon-apigateway-authtype": each.auth_type})
+                schemes[each.name][AUTHORIZER] = each.definition
+        return schemes
+
+    def schema(self, name: str) -> Any:
+        text = self._api.models[name].schema.replace(self._place, "#/definitions/")
+        return msgspec.json.decode(text or "{}")
+
+
+def _integration(integration: MethodIntegration) -> dict[str, Any]:
+    found: dict[str, Any] = _set(
+        type=integration.type.lower(),
+        httpMethod=integration.http_method,
+        uri=integration.uri,
+        credentials=integration.credentials,
+        connectionType=integration.connection_type,
+        connectionId=integration.connection_id,
+        responses={
+            each.selection_pattern or "default": _set(
+                statusCode=each.status_code,
+                responseParameters=each.response_parameters,
+                responseTemplates=_templates(each.response_templates),
+                contentHandling=each.content_handling,
+            )
+            for each in integration.responses
+        },
+        requestParameters=integration.request_parameters,
+        requestTemplates=_templates(integration.request_templates),
+        passthroughBehavior=integration.passthrough_behavior.lower(),
+        timeoutInMillis=integration.timeout_ms,
+        contentHandling=integration.content_handling,
+        cacheNamespace=integration.cache_namespace,
+        cacheKeyParameters=list(integration.cache_key_parameters),
+        integrationTarget=integration.integration_target,
+    )
+    if integration.insecure_skip_verification:
+        found["tlsConfig"] = {"insecureSkipVerification": True}
+    if integration.response_transfer_mode != "BUFFERED":
+        found["responseTransferMode"] = integration.response_transfer_mode
+    return found
+
+
+def _root_extensions(api: RestApi) -> dict[str, Any]:
+    endpoint = _set(
+        disableExecuteApiEndpoint=api.disable_execute_api_endpoint or None,
+        vpcEndpointIds=list(api.vpc_endpoint_ids),
+    )
+    extensions = {
+        "gateway-responses": {
+            each.response_type: _set(
+                statusCode=each.status_code,
+                responseParameters=each.response_parameters,
+                responseTemplates=each.response_templates,
+            )
+            for each in api.gateway_responses.values()
+        },
+        "request-validators": {
+            each.name: {
+                "validateRequestBody": each.validate_body,
+                "validateRequestParameters": each.validate_parameters,
+            }
+            for each in api.request_validators.values()
+        },
+        "binary-media-types": list(api.binary_media_types),
+        "minimum-compression-size": api.minimum_compression_size,
+        "api-key-source": None if api.api_key_source == "HEADER" else api.api_key_source,
+        "policy": msgspec.json.decode(api.policy) if api.policy else None,
+        "endpoint-configuration": endpoint,
+    }
+    return _set(**{f"x-amazon-apigateway-{name}": value for name, value in extensions.items()})
+
+
+def _templates(templates: Mapping[str, str]) -> dict[str, str]:
+    return {media_type: text or PASSTHROUGH_TEMPLATE for media_type, text in templates.items()}
+
+
+def _reference(models: Mapping[str, str]) -> dict[str, str] | None:
+    """Swagger has one schema for a response: that of JSON, or the first."""
+    name = models.get(JSON_MEDIA_TYPE) or next(iter(models.values()), "")
+    return {"$ref": f"#/definitions/{name}"} if name else None
+
+
+def _set(**members: Any) -> dict[str, Any]:
+    """The members that are not empty."""
+    return {name: value for name, value in members.items() if value not in (None, "", [], {})}
