@@ -1,23 +1,30 @@
-"""Writes docs/differences.md from the docstrings: every `Differs:` line, beside its `AWS:` line.
+"""Writes the pages that the code itself can say: differences, settings, operations, resource types,
+errors, and the flags of each command within `cli.md`.
 
-Run `python docs/collect.py` after changing one; a test fails while the page is behind the code.
+Run `python docs/collect.py` after changing what they tell; a test fails while one is behind.
 """
 
 import ast
 import re
 import sys
+import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "src" / "lamington"
-PAGE = ROOT / "docs" / "differences.md"
-HEAD = """# What differs from AWS
+import click
 
-Collected from the code: `python docs/collect.py` writes this page. What a service of yours uses and
-is not emulated, `lamington up` lists when it starts.
-"""
+from lamington.cli.main import ALIASES, commands
+from lamington.core.errors import AwsError
+from lamington.core.settings import Settings
+from lamington.engine.engine import Engine
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+SOURCE = ROOT / "src" / "lamington"
+
+COLLECTED = "Collected from the code: `python docs/collect.py` writes this page.\n"
 PARTS = {
     "functions": "Lambda and CloudWatch Logs",
     "gateway": "API Gateway",
@@ -27,40 +34,233 @@ PARTS = {
     "service": "Building and deploying",
     "core": "Foundations",
 }
+SERVICES = {
+    "lambda": "Lambda",
+    "apigateway": "API Gateway",
+    "cloudformation": "CloudFormation",
+    "logs": "CloudWatch Logs",
+    "iam": "IAM",
+    "sts": "STS",
+}
+VERDICTS = {
+    "close": "Close: the behaviour is AWS's, as far as is known; a text or a corner is not proved",
+    "open": "Open: AWS does something else",
+}
 
 
 def documented(path: Path) -> Iterator[tuple[str, str]]:
+    """Each docstring of a module with the name of what it describes, `Class.method` for methods."""
     tree = ast.parse(path.read_text())
-    yield path.stem, ast.get_docstring(tree) or ""
-    for node in ast.walk(tree):
+    yield "", ast.get_docstring(tree) or ""
+    yield from _documented(tree, "")
+
+
+def _documented(tree: ast.AST, prefix: str) -> Iterator[tuple[str, str]]:
+    for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node.name, ast.get_docstring(node) or ""
+            yield prefix + node.name, ast.get_docstring(node) or ""
+            if isinstance(node, ast.ClassDef):
+                yield from _documented(node, f"{node.name}.")
 
 
-def differences(docstring: str) -> list[str]:
-    found = re.findall(r"^Differs: (.+?)(?=^\S+: |^$|\Z)", docstring, re.MULTILINE | re.DOTALL)
+def lines_of(docstring: str, label: str) -> list[str]:
+    """What stands after `AWS:` or `Differs:` in a docstring."""
+    pattern = rf"^{label}: (.+?)(?=^\S+: |^$|\Z)"
+    found = re.findall(pattern, docstring, re.MULTILINE | re.DOTALL)
     return [" ".join(text.split()) for text in found]
 
 
-def render() -> str:
-    lines = [HEAD]
+def render_differences() -> str:
+    lines = [
+        "# What differs from AWS\n",
+        COLLECTED,
+        "What a service of yours uses and is not emulated, `lamington up` lists when it starts."
+        " Operations and\nresource types that are not in [operations.md](operations.md) and"
+        " [resource-types.md](resource-types.md) are refused.\n",
+    ]
     for part, title in PARTS.items():
-        lines.append(f"## {title}")
-        for path in sorted((SOURCE / part).rglob("*.py")):
-            module = path.relative_to(SOURCE).with_suffix("").as_posix()
-            for name, docstring in documented(path):
-                lines += [f"- {text} (`{module}`, `{name}`)" for text in differences(docstring)]
-        lines.append("")
-    lines.append("## Fidelity rows that are not exact")
-    for path in sorted((ROOT / "tests" / "fidelity").glob("*.toml")):
-        for case in tomllib.loads(path.read_text())["case"]:
-            verdict = case.get("verdict", "exact")
-            if verdict != "exact":
-                remark = case.get("remark", case.get("source", ""))
-                lines.append(f"- {verdict}: `{path.stem}`, `{case['id']}`: {remark}")
+        found = [
+            f"- {_sentence(text)} ({_place(path, name)})"
+            for path in sorted((SOURCE / part).rglob("*.py"))
+            for name, docstring in documented(path)
+            for text in lines_of(docstring, "Differs")
+        ]
+        if found:
+            lines += [f"## {title}\n", *found, ""]
+    lines += [
+        "## Rows of `tests/fidelity` that are not exact\n",
+        "Each row is a case with what AWS answers and how that is known.\n",
+    ]
+    for verdict, meaning in VERDICTS.items():
+        lines += [f"### {meaning}\n", *_rows_of(verdict), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _rows_of(verdict: str) -> Iterator[str]:
+    for path in sorted((ROOT / "tests" / "fidelity").glob("*.toml")):
+        for case in tomllib.loads(path.read_text())["case"]:
+            if case.get("verdict", "exact") == verdict:
+                words = case["id"].replace("-", " ")
+                why = case.get("remark") or case.get("source", "")
+                yield f"- {words}: {why} (`{path.name}`)"
+
+
+def _sentence(text: str) -> str:
+    text = text.rstrip(".")
+    return text if text.startswith("`") else text[:1].upper() + text[1:]
+
+
+def _place(path: Path, name: str) -> str:
+    module = path.relative_to(SOURCE).with_suffix("").as_posix()
+    return f"`{module}`, `{name}`" if name else f"`{module}`"
+
+
+def render_settings() -> str:
+    lines = [
+        "# Settings\n",
+        COLLECTED,
+        "A flag beats a variable, a variable beats the default. What concerns one service stands in"
+        " its\n`lamington.toml`: see [service.md](service.md).\n",
+    ]
+    rows = []
+    for each in fields(Settings):
+        flag = f"--{each.name.replace('_', '-')}"
+        having = [
+            f"`{name}`"
+            for name, command in sorted(commands.commands.items())
+            if any(isinstance(p, click.Option) and flag in p.opts for p in command.params)
+            and (name in ("up", "engine"))
+        ]
+        of = f"`{flag}` of {' and '.join(having)}" if having else "none"
+        variable = f"`LAMINGTON_{each.name.upper()}`"
+        rows.append((variable, of, f"`{each.default}`", each.metadata["help"]))
+    lines += _table(("Variable", "Flag", "Default", "What it is"), rows)
+    lines += [
+        "",
+        "`lamington up` always keeps its state in `.lamington/` of the service's directory.",
+        "`NO_COLOR`, whatever its value, turns colours off.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def render_operations(operations: Iterable[str]) -> str:
+    by_service: dict[str, list[str]] = {}
+    for operation in operations:
+        service, _, name = operation.partition(":")
+        by_service.setdefault(service, []).append(name)
+    lines = [
+        "# Operations\n",
+        COLLECTED,
+        "What the AWS endpoint (port 4566) answers. An operation that is not here is refused with"
+        " status 501 and\nthe code `NotImplemented`; parameters that AWS knows and Lamington does"
+        " not act on are in\n[differences.md](differences.md).\n",
+    ]
+    for service in sorted(by_service, key=list(SERVICES).index):
+        names = sorted(by_service[service])
+        lines += [f"## {SERVICES[service]}\n", f"{len(names)} operations of `{service}`.\n"]
+        lines += [f"- `{name}`" for name in names]
+        lines.append("")
+    lines += [
+        "## Errors\n",
+        "Every code that an operation may be refused with, and its HTTP status.\n",
+        *_table(("Code", "Status", "Of"), sorted(_error_rows())),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _error_rows() -> set[tuple[str, str, str]]:
+    return {
+        (f"`{error('').code}`", str(error.status), PARTS[error.__module__.split(".")[1]])
+        for error in _subclasses(AwsError)
+        if error.__module__.startswith("lamington.") and not error.__subclasses__()
+    }
+
+
+def _subclasses(error: type[AwsError]) -> Iterator[type[AwsError]]:
+    for each in error.__subclasses__():
+        yield each
+        yield from _subclasses(each)
+
+
+def render_resource_types(engine: Engine) -> str:
+    lines = [
+        "# Resource types\n",
+        COLLECTED,
+        "What a stack on this machine may hold. A template with any other type is refused before"
+        " anything is\ncreated; `lamington deploy` sends it to AWS all the same, since AWS has"
+        " them all. `Ref` gives what\nCloudFormation documents for the type.\n",
+    ]
+    for name in engine.providers:
+        facts = engine.providers[name].facts
+        lines += [f"## {name}\n"]
+        for title, values in (
+            ("Must be given", facts.required),
+            ("Replaced when one of these changes", facts.create_only),
+            ("`Fn::GetAtt`", facts.attributes),
+        ):
+            if values:
+                lines.append(f"- {title}: {', '.join(f'`{each}`' for each in sorted(values))}")
+        if facts.custom_name:
+            lines.append(f"- Named by: `{facts.custom_name}`")
+        if facts.capability:
+            lines.append(f"- Needs the capability: `{facts.capability}`")
+        if lines[-1].startswith("## "):
+            lines.append("Nothing must be given, nothing forces a replacement.")
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def render_cli(page: str) -> str:
+    """The page with the tables of flags made anew; the rest of it is written by hand."""
+    return re.sub(
+        r"(<!-- flags of (\S+), written by docs/collect.py -->\n).*?(<!-- end -->)",
+        lambda found: f"{found[1]}{_flags(commands.commands[found[2]])}\n{found[3]}",
+        page,
+        flags=re.DOTALL,
+    )
+
+
+def _flags(command: click.Command) -> str:
+    context = click.Context(command)
+    usage = " ".join(command.collect_usage_pieces(context))
+    names = [
+        command.name or "",
+        *(alias for alias, name in ALIASES.items() if name == command.name),
+    ]
+    also = f"\n\nAlso: {', '.join(f'`{name}`' for name in names[1:])}." if names[1:] else ""
+    rows = []
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            record = parameter.get_help_record(context)
+            assert record is not None
+            rows.append((f"`{record[0]}`", record[1]))
+    text = f"`lamington {command.name} {usage}`{also}\n"
+    return text + ("\n" + "\n".join(_table(("Flag", "What it does"), rows)) + "\n" if rows else "")
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(columns) + " |", "| " + " | ".join("---" for _ in columns) + " |"]
+    escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    return lines + ["| " + " | ".join(row) + " |" for row in escaped]
+
+
+def render_pages() -> dict[Path, str]:
+    """Every page that is collected, as it should be."""
+    with tempfile.TemporaryDirectory() as data:
+        engine = Engine(Settings(data=Path(data)))
+        cli = DOCS / "cli.md"
+        renderers: Mapping[str, Callable[[], str]] = {
+            "differences.md": render_differences,
+            "settings.md": render_settings,
+            "operations.md": lambda: render_operations(engine.operations),
+            "resource-types.md": lambda: render_resource_types(engine),
+            "cli.md": lambda: render_cli(cli.read_text()),
+        }
+        return {DOCS / name: render() for name, render in renderers.items()}
+
+
 if __name__ == "__main__":
-    PAGE.write_text(render())
-    print(f"wrote {PAGE.relative_to(ROOT)}", file=sys.stderr)
+    for page, text in render_pages().items():
+        if page.read_text() != text if page.exists() else True:
+            page.write_text(text)
+            print(f"wrote {page.relative_to(ROOT)}", file=sys.stderr)

@@ -57,6 +57,8 @@ class OperationsCaller:
     called: list[tuple[str, Params]] = field(default_factory=list)
 
     async def call(self, operation: str, params: Params, scope: Scope) -> Result:
+        if operation == "cloudformation:DescribeStackResources":
+            raise ValidationError(f"Stack for {params['PhysicalResourceId']} does not exist")
         self.called.append((operation, params))
         return await self.operations[operation](params, scope)
 

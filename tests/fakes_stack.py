@@ -46,6 +46,9 @@ class World:
     """Logical ids whose provider has a bug."""
     hanging: set[tuple[str, str]] = field(default_factory=set)
     """Verb and logical id: these never answer, after they have done their work."""
+    killed_at: int = -1
+    """The moment at which everything hangs: each call passes two, before and after its work."""
+    moments: int = 0
     started: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -89,14 +92,22 @@ class FakeProvider:
 
     async def _maybe(self, verb: str, context: ResourceContext, properties: Properties) -> None:
         self.world.calls.append((verb, context.logical_id))
-        await asyncio.sleep(0)
+        await self._moment()
         if context.logical_id in self.world.broken:
             raise RuntimeError("a bug")
         key = (verb, context.logical_id)
         if key in self.world.failing or properties.get("Fail") == verb:
             raise ResourceError(f"{context.logical_id} cannot", handler_code="InvalidRequest")
 
+    async def _moment(self) -> None:
+        self.world.moments += 1
+        if 0 <= self.world.killed_at < self.world.moments:
+            self.world.started.set()
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+
     async def _hang(self, verb: str, context: ResourceContext) -> None:
+        await self._moment()
         if (verb, context.logical_id) in self.world.hanging:
             self.world.started.set()
             await asyncio.Event().wait()
@@ -187,6 +198,7 @@ class StackWorld:
         await self.operations.close()
         self.store.close()
         self.world.hanging.clear()
+        self.world.killed_at = -1
         return StackWorld(self.directory, self.world)
 
 

@@ -1,9 +1,10 @@
 """Real execution environments for tests: an invoker over a store of its own, and code in a line."""
 
+import asyncio
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,28 @@ class FunctionWorld:
         """The function's log, one item for each event."""
         page = self.logs.read_events(SCOPE, f"/aws/lambda/{name}")
         return [event.message for event in page.events]
+
+
+async def eventually(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
+    """Wait until something outside of this process has come about; fails after the limit."""
+    for _ in range(int(limit_s / 0.02)):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    assert condition()
+
+
+def processes_of(directory: Path) -> list[int]:
+    """The functions' processes whose engine has its data in the directory."""
+    mark = f"TMPDIR={directory}/".encode()
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (each / "environ").read_bytes():
+                found.append(int(each.name))
+        except OSError:
+            continue
+    return found
 
 
 @asynccontextmanager

@@ -57,6 +57,8 @@ class GatewayWorld:
 
     async def call(self, operation: str, params: Params, scope: Scope = SCOPE) -> Result:
         """Call an operation, holding input and output against AWS's own model."""
+        if operation == "cloudformation:DescribeStackResources":
+            raise ValidationError(f"Stack for {params['PhysicalResourceId']} does not exist")
         self.calls.append(operation)
         model = _service_model().operation_model(operation.removeprefix("apigateway:"))
         _require_modelled(params, model.input_shape, operation)

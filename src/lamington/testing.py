@@ -20,8 +20,7 @@ from lamington.core.http import Headers
 from lamington.core.settings import Settings, load_settings
 from lamington.engine.engine import Engine
 from lamington.service.local import RaisedStack, Target, raise_stack
-from lamington.service.package import build
-from lamington.service.project import load_project
+from lamington.service.package import Builder
 
 Value = TypeVar("Value")
 
@@ -57,7 +56,7 @@ class RunningEngine:
 
     def raise_service(self, root: Path, parameters: Mapping[str, str] | None = None) -> RaisedStack:
         """Build the service in a directory and bring its stack to what was built."""
-        built = build(load_project(root), root / ".lamington" / "build", "")
+        built = Builder(root, root / ".lamington" / "build").build()
         return self.run(raise_stack(built, built.stack_name, self.target(), parameters or {}))
 
     def target(self) -> Target:

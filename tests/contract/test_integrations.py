@@ -39,7 +39,7 @@ INTEGRATIONS: dict[str, Callable[[], Integration]] = {
 
 
 @pytest.mark.parametrize("make", INTEGRATIONS.values(), ids=INTEGRATIONS)
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"statusCode": 200}', b"no json", b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"{}", b"{", b'{"statusCode": 200}', b"no json", b"\xff"])
 async def test_an_integration_answers_or_refuses_with_a_gateway_response(
     make: Callable[[], Integration], body: bytes
 ) -> None:
@@ -153,6 +153,23 @@ async def test_what_is_bounded_goes_on_after_its_time() -> None:
     gate.set()
     await ended.wait()
     assert steps == ["gate"]
+
+
+async def test_an_abandoned_invocation_that_is_refused_troubles_nobody() -> None:
+    gate, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> str:
+        try:
+            await gate.wait()
+            raise TooManyRequestsException("Rate Exceeded.")
+        finally:
+            ended.set()
+
+    with pytest.raises(TimeoutError):
+        await bounded(work, 0.001)
+    gate.set()
+    await ended.wait()
+    await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001])

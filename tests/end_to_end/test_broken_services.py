@@ -38,7 +38,7 @@ def _missing_handler(root: Path) -> None:
 
 
 def _template_syntax_error(root: Path) -> None:
-    _replace(root, "api.yaml", "#foreach($cake in $cakes)", "#foreach($cake of $cakes)")
+    _replace(root, "api.yaml", "#foreach($cake in $cakes)", "#foreach($cake in )")
 
 
 def _duplicate_route(root: Path) -> None:

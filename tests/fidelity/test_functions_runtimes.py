@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from function_world import function_world
 
 ROWS = tomllib.loads(Path(__file__).with_name("functions_runtimes.toml").read_text())["case"]

@@ -22,7 +22,7 @@ from lamington.engine.engine import Engine
 from lamington.service.deploy import DeployEvent, Destination, deploy, destroy
 from lamington.service.functions import Function
 from lamington.service.local import Target, delete_stack
-from lamington.service.package import build
+from lamington.service.package import Builder
 from lamington.service.project import Project, load_project
 
 TAIL_PAUSE_S = 0.5
@@ -210,12 +210,13 @@ def deploy_service(
     *,
     stage: str,
     stack_name: str,
+    api_as_resources: bool,
     endpoint_url: str,
     region: str,
     profile: str,
 ) -> None:
     """Build and send to AWS; print the events as they come, then the outputs and the URL."""
-    built = build(load_project(root), root / ".lamington" / "build", stage)
+    built = Builder(root, root / ".lamington" / "build").build(stage)
     for warning in built.warnings:
         output.warn(warning)
     deployed = deploy(
@@ -223,6 +224,7 @@ def deploy_service(
         Destination(region=region, profile=profile, endpoint_url=endpoint_url),
         stack_name=stack_name,
         parameters=parameters,
+        api_as_resources=api_as_resources,
         tell=output.say,
         tell_event=lambda event: _say_event(event, output),
     )

@@ -108,7 +108,11 @@ def remote_options(command: Command) -> Command:
 @commands.command()
 @click.argument("name")
 @click.option(
-    "--runtime", type=click.Choice(["python", "node"]), default="python", show_default=True
+    "--runtime",
+    type=click.Choice(["python", "node"]),
+    default="python",
+    show_default=True,
+    help="the language of its first function",
 )
 def new(name: str, runtime: str) -> None:
     """Write a new service NAME to start from."""
@@ -164,12 +168,11 @@ def up(
 @as_json
 def build(directory: Path, stage: str, as_json: bool) -> None:
     """Write swagger.json, template.json and the functions' archives to .lamington/build."""
-    from lamington.service.package import build as build_project
-    from lamington.service.project import load_project
+    from lamington.service.package import Builder
 
     output = Output(as_json=as_json)
     out = directory / ".lamington" / "build"
-    built = build_project(load_project(directory), out, stage)
+    built = Builder(directory, out).build(stage)
     for warning in built.warnings:
         output.warn(warning)
     files = ["swagger.json", "template.json", *(a.path.name for a in built.artifacts.values())]
@@ -186,11 +189,10 @@ def build(directory: Path, stage: str, as_json: bool) -> None:
 @as_json
 def validate(directory: Path, stage: str, as_json: bool) -> None:
     """Check the service in DIRECTORY: every problem with its file, line and column."""
-    from lamington.service.definition import build_definition
-    from lamington.service.project import load_project
+    from lamington.service.definition import load_definition
 
     output = Output(as_json=as_json)
-    built = build_definition(load_project(directory), stage)
+    built = load_definition(directory, stage)
     for warning in built.warnings:
         output.warn(warning)
     if as_json:
@@ -232,6 +234,7 @@ def describe(directory: Path, as_json: bool) -> None:
     type=click.Choice(["RequestResponse", "Event", "DryRun"]),
     default="RequestResponse",
     show_default=True,
+    help="wait for the result, only queue it, or only check",
 )
 @click.option("--log/--no-log", default=True, help="print the invocation's log [on]")
 @remote_options
@@ -288,6 +291,11 @@ def engine(**flags: Any) -> None:
 @stage_option
 @parameter_option
 @click.option("--stack-name", default="", help="the stack's name [the service's]")
+@click.option(
+    "--api-as-resources",
+    is_flag=True,
+    help="write the API as Resource and Method, for endpoints that cannot import a definition",
+)
 @remote_options
 @as_json
 def deploy(directory: Path, parameter: tuple[str, ...], as_json: bool, **options: Any) -> None:

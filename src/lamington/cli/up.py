@@ -20,14 +20,13 @@ from lamington.core.settings import Settings
 from lamington.engine.engine import Engine
 from lamington.service.definition import BuiltService
 from lamington.service.local import RaisedStack, Target, raise_stack
-from lamington.service.package import build
+from lamington.service.package import Builder
 from lamington.service.problems import ServiceInvalid
-from lamington.service.project import load_project
 
 STATE_FILE = "engine.json"
 DEBOUNCE_MS = 40
 STEP_MS = 10
-LOG_LINES_SHOWN_MAX = 200
+FAILURES_TOLD_PER_S = 10
 
 # What is true of every service on this machine; docs/differences.md has the reasons.
 ALWAYS_DIFFERENT = (
@@ -74,15 +73,18 @@ class Up:
         )
         self._stack_name = ""
         self._unemulated: list[str] = []
+        self._failures = Failures(output)
+        self._builder = Builder(options.root, options.root / ".lamington" / "build")
 
     async def run(self) -> None:
         """Raise the service, serve it and follow its files until a signal or `lamington down`."""
         stopped = asyncio.Event()
         _stop_on_signals(stopped)
         started = time.perf_counter()
-        built = self._build()
+        built = self._builder.build(self._options.stage)
         self._stack_name = built.stack_name
         try:
+            self._engine.data_plane.report = self._failures.report
             await self._engine.start(on_stop=stopped.set)
             raised = await self._raise(built)
             url = await self._serve(raised)
@@ -98,10 +100,6 @@ class Up:
     @property
     def _state_path(self) -> Path:
         return self._options.root / ".lamington" / STATE_FILE
-
-    def _build(self) -> BuiltService:
-        project = load_project(self._options.root)
-        return build(project, self._options.root / ".lamington" / "build", self._options.stage)
 
     async def _raise(self, built: BuiltService) -> RaisedStack:
         for warning in built.warnings:
@@ -169,7 +167,7 @@ class Up:
             started = time.perf_counter()
             names = _names((Path(path) for _, path in changes), self._options.root)
             try:
-                built = await asyncio.to_thread(self._build)
+                built = await asyncio.to_thread(self._builder.build, self._options.stage)
                 raised = await self._raise(built)
                 await self._serve(raised)
             except ServiceInvalid as error:
@@ -183,6 +181,25 @@ class Up:
                 if raised.changed:
                     milliseconds = (time.perf_counter() - started) * 1000
                     self._output.say(f"{names}: updated in {milliseconds:.0f} ms")
+
+
+class Failures:
+    """Tells why requests end in a 5xx of the gateway's own, without drowning the terminal in it."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._second = 0
+        self._told = 0
+
+    def report(self, method: str, path: str, reason: str) -> None:
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._told = second, 0
+        self._told += 1
+        if self._told < FAILURES_TOLD_PER_S:
+            self._output.say(f"{self._output.paint('failed:', 'red')} {method} {path}: {reason}")
+        elif self._told == FAILURES_TOLD_PER_S:
+            self._output.say("more requests failed in this second: `lamington logs` has the rest")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from lamington.core.settings import LOOPBACK_HOSTS, Settings
 from lamington.core.store import Store
 from lamington.engine.artifacts import Artifacts
 from lamington.engine.doors import parse_api_address
-from lamington.engine.server import HttpServer
+from lamington.engine.server import HttpServer, ServerLimits
 from lamington.functions.invoke import FunctionInvoker
 from lamington.functions.operations.functions import FunctionOperations
 from lamington.functions.operations.logs import LogOperations
@@ -27,7 +27,7 @@ from lamington.functions.operations.registry import FunctionRegistry
 from lamington.functions.packages import Packages
 from lamington.functions.telemetry import LogStore, Telemetry
 from lamington.gateway.deployment import StageProgram, compile_stage
-from lamington.gateway.entities import RestApi, Stage
+from lamington.gateway.entities import PAYLOAD_MAX_BYTES, RestApi, Stage
 from lamington.gateway.operations.methods import MethodOperations
 from lamington.gateway.operations.rest_apis import RestApiOperations
 from lamington.gateway.operations.stages import StageOperations
@@ -66,7 +66,9 @@ class Engine:
         self._store = Store(settings.data / "state")
         self._on_stop: Callable[[], None] = _nothing
         self._aws_server = HttpServer(self._answer_aws)
-        self._service_server = HttpServer(self._answer_service)
+        # Above the gateway's own limit, so that the refusal is API Gateway's.
+        limits = ServerLimits(body_bytes_max=2 * PAYLOAD_MAX_BYTES)
+        self._service_server = HttpServer(self._answer_service, limits=limits)
         self._service: tuple[str, str] | None = None
         self._service_port = 0
         self.aws_endpoint = ""
@@ -102,7 +104,7 @@ class Engine:
         rest_apis = RestApiOperations(
             tables=tables, clock=self._clock, ids=self._ids, withdraw=self.data_plane.withdraw
         )
-        operations: dict[str, Operation] = {
+        self.operations: dict[str, Operation] = {
             **functions.operations(),
             **LogOperations(logs, self._clock).operations(),
             **rest_apis.operations(),
@@ -111,26 +113,27 @@ class Engine:
             **IdentityOperations(self._store, self._clock, self._ids).operations(),
         }
         self._dispatcher = Dispatcher(
-            operations,
+            self.operations,
             self._ids,
             default_scope=Scope(account_id=settings.account_id, region=settings.region),
         )
         self.caller: AwsCaller = self._dispatcher
+        self.providers = ProviderRegistry(
+            [
+                *function_providers(self.caller),
+                *gateway_providers(self.caller),
+                *delegated_providers(self.caller),
+            ]
+        )
         self.stacks = StackOperations(
             store=self._store,
-            providers=ProviderRegistry(
-                [
-                    *function_providers(self.caller),
-                    *gateway_providers(self.caller),
-                    *delegated_providers(self.caller),
-                ]
-            ),
+            providers=self.providers,
             clock=self._clock,
             ids=self._ids,
             fetch_object=self.artifacts.fetch,
         )
         # Stacks call the operations and are operations themselves: the table closes the circle.
-        operations.update(self.stacks.operations())
+        self.operations.update(self.stacks.operations())
 
     @property
     def process_id(self) -> int:
@@ -142,10 +145,10 @@ class Engine:
         `on_stop` is called when a client asks the engine to stop.
         """
         self._on_stop = on_stop or _nothing
+        self._stages.restore()
         port = await self._aws_server.start(self.settings.host, self.settings.aws_port)
         self.aws_endpoint = f"http://{_address(self.settings.host)}:{port}"
         self.invoker.aws_endpoint_url = self.aws_endpoint
-        self._stages.restore()
         await self.stacks.recover()
 
     async def serve(self, api_id: str, stage: str) -> int:

@@ -19,15 +19,18 @@ from typing import Final, Protocol
 
 import msgspec
 
-from lamington.core.aws import Scope
 from lamington.functions.entities import (
     RESPONSE_PAYLOAD_MAX_BYTES,
-    FunctionVersion,
     ServiceException,
 )
 from lamington.functions.isolation import IsolatedProcess
-from lamington.functions.runtimes import RuntimeProgram
-from lamington.functions.telemetry import RECORD_BREAK, EnvironmentLog, render_time
+from lamington.functions.launch import LaunchPlan, render_variables
+from lamington.functions.telemetry import (
+    RECORD_BREAK,
+    EnvironmentLog,
+    render_system_event,
+    render_time,
+)
 
 READY, INIT_ERROR, RESULT, ERROR, FATAL, HANDLED_ERROR = 1, 2, 3, 4, 5, 6
 INVOKE = 1
@@ -110,18 +113,6 @@ class InitFailure:
     def payload(self, request_id: str) -> bytes:
         """What the caller of an invocation gets."""
         return self.posted or error_payload(self.error_type, request_id, self.message)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchPlan:
-    """All that is needed to start the process of one version, whichever environment it is for."""
-
-    version: FunctionVersion
-    scope: Scope
-    program: RuntimeProgram
-    task_root: Path
-    sdk_directory: Path | None = None
-    aws_endpoint_url: str = ""
 
 
 class Released(Protocol):
@@ -466,14 +457,23 @@ class Environment:
         self.state = state
 
     def _init_start_line(self) -> bytes:
+        """AWS: the version of the runtime's image; there is none here, so it is always v1."""
         runtime = self._plan.version.runtime
         name, version = self._plan.program.family, runtime.removeprefix(self._plan.program.family)
         mark = hashlib.sha256(runtime.encode()).hexdigest()
         arn = f"arn:{self._plan.scope.partition}:lambda:{self._plan.scope.region}::runtime:{mark}"
-        version = version.removesuffix(".x")
-        return (
-            f"INIT_START Runtime Version: {name}:{version}.v1\tRuntime Version ARN: {arn}\n"
-        ).encode()
+        shown = f"{name}:{version.removesuffix('.x')}.v1"
+        if self._plan.version.log_format == "JSON":
+            record = {
+                "initializationType": "on-demand",
+                "phase": "init",
+                "runtimeVersion": shown,
+                "runtimeVersionArn": arn,
+                "functionName": self._plan.version.function_name,
+                "functionVersion": self._plan.version.version,
+            }
+            return render_system_event(_now_ms(), "platform.initStart", record).encode()
+        return f"INIT_START Runtime Version: {shown}\tRuntime Version ARN: {arn}\n".encode()
 
     def _init_report_line(self, failure: InitFailure, phase: str) -> bytes:
         return (
@@ -666,63 +666,3 @@ def _too_large_payload() -> bytes:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
-
-
-def render_variables(plan: LaunchPlan, log: EnvironmentLog, temporary: Path) -> dict[str, str]:
-    """The variables of a function's process: AWS's list, and nothing of this machine's.
-
-    AWS: reserved ones beat the function's own, which replace the rest.
-    Differs: LAMBDA_TASK_ROOT, PWD, NODE_PATH and LD_LIBRARY_PATH name the real directory of the
-    code; PATH ends with the interpreter's directory; TMPDIR is the environment's own directory;
-    AWS_ENDPOINT_URL leads the SDKs to this engine; the access key is the account's number.
-    """
-    version, program, root = plan.version, plan.program, str(plan.task_root)
-    account, region = plan.scope.account_id, plan.scope.region
-    replaceable = {
-        "LANG": "en_US.UTF-8",
-        "TZ": ":UTC",
-        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin:"
-        + program.interpreter_directory,
-        "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:"
-        f"{root}:{root}/lib:/opt/lib",
-        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
-        "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
-        "PWD": root,
-        "SHLVL": "0",
-        "TMPDIR": str(temporary),
-    }
-    if plan.aws_endpoint_url:
-        replaceable["AWS_ENDPOINT_URL"] = plan.aws_endpoint_url
-    if program.family == "python":
-        replaceable["PYTHONPATH"] = "/var/runtime"
-    else:
-        major = program.identifier.removeprefix("nodejs").partition(".")[0]
-        replaceable["NODE_PATH"] = (
-            f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:"
-            f"/var/runtime/node_modules:/var/runtime:{root}"
-        )
-    reserved = {
-        "AWS_ACCESS_KEY_ID": account,
-        "AWS_SECRET_ACCESS_KEY": "lamington",
-        "AWS_SESSION_TOKEN": "lamington",
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.runtime}",
-        "AWS_LAMBDA_FUNCTION_NAME": version.function_name,
-        "AWS_LAMBDA_FUNCTION_VERSION": version.version,
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_size_mb),
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": log.group_name,
-        "AWS_LAMBDA_LOG_STREAM_NAME": log.stream_name,
-        "AWS_LAMBDA_RUNTIME_API": "169.254.100.1:9001",
-        "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
-        "_AWS_XRAY_DAEMON_PORT": "2000",
-        "_HANDLER": version.handler,
-        "LAMBDA_TASK_ROOT": root,
-        "LAMBDA_RUNTIME_DIR": "/var/runtime",
-    }
-    if version.log_format == "JSON":
-        reserved["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
-        logging = version.settings.get("LoggingConfig") or {}
-        reserved["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel", "INFO")
-    return {**replaceable, **(version.environment or {}), **reserved}

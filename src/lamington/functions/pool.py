@@ -332,7 +332,7 @@ class Pool:
             self._cold_start_s += (environment.init_s - self._cold_start_s) * 0.3
             environment.idle_since = self._monotonic()
             self._accept(environment)
-        elif environment.state is not State.ENDED:
+        elif environment.state is State.RESET:
             self._park(environment)
 
     async def _start_for_request(self, environment: PooledEnvironment) -> InitFailure | None:
@@ -343,6 +343,7 @@ class Pool:
         began = time.time()
         failure = await environment.start(self._timeout_s, "invoke")
         if failure is None:
+            self._cold_start_s += (environment.init_s - self._cold_start_s) * 0.3
             self._hand_over(environment, request, time.time() - began)
             return None
         if failure is not None:

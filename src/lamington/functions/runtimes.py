@@ -134,10 +134,12 @@ def _working_interpreter(name: str) -> str | None:
         )
         if answer.returncode == 0:
             return answer.stdout.strip()
-    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    minor = name.removeprefix("python")
-    installed = sorted(versions.glob(f"{minor}.*/bin/{name}"))
-    return str(installed[-1]) if installed else None
+        # A version manager's shim refuses versions that are installed but not selected.
+        minor = name.removeprefix("python")
+        installed = sorted(Path(found).parents[1].glob(f"versions/{minor}.*/bin/{name}"))
+        if installed:
+            return str(installed[-1])
+    return None
 
 
 def _real_node(command: str) -> tuple[str, str]:

@@ -626,7 +626,7 @@ def render_entry(
     if log_format == "JSON":
         yield (
             started_ms,
-            _system_event(
+            render_system_event(
                 started_ms, "platform.start", {"requestId": request_id, "version": version}
             ),
         )
@@ -646,7 +646,7 @@ def render_entry(
         outcome = status.partition("\t")[0] or "success"
         yield (
             ended_ms,
-            _system_event(
+            render_system_event(
                 ended_ms,
                 "platform.report",
                 {"requestId": request_id, "metrics": metrics, "status": outcome},
@@ -694,7 +694,8 @@ def render_time(at_ms: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
 
 
-def _system_event(at_ms: int, kind: str, record: dict[str, Any]) -> str:
+def render_system_event(at_ms: int, kind: str, record: dict[str, Any]) -> str:
+    """One of the platform's own events, for functions whose log format is JSON."""
     event = {"time": render_time(at_ms), "type": kind, "record": record}
     return msgspec.json.encode(event).decode() + "\n"
 

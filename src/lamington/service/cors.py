@@ -115,7 +115,8 @@ def add_preflights(
     """Give each path that asks for CORS an OPTIONS method; the paths that got one."""
     added: list[str] = []
     openapi = "openapi" in value
-    for path, item in (value.get("paths") or {}).items():
+    paths = value.get("paths")
+    for path, item in paths.items() if isinstance(paths, dict) else ():
         if not isinstance(item, dict):
             continue
         own = read_cors(item, document, ("paths", path), problems) or cors
@@ -133,6 +134,10 @@ def add_preflights(
             }
             responses.setdefault(kind, {"responseParameters": parameters})
     return added
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _preflight(cors: Cors, operations: Sequence[Operation], openapi: bool) -> dict[str, Any]:
@@ -167,7 +172,7 @@ def _preflight(cors: Cors, operations: Sequence[Operation], openapi: bool) -> di
     names = [
         parameter
         for operation in operations
-        for parameter in operation.value.get("parameters") or []
+        for parameter in _list(operation.value.get("parameters"))
         if isinstance(parameter, dict) and parameter.get("in") == "path"
     ]
     unique = {str(each.get("name")): each for each in names}

@@ -57,7 +57,13 @@ def _declared(
         (operation.item, operation.place[:2]),
         (operation.value, operation.place),
     ):
-        for index, each in enumerate(value.get("parameters") or []):
+        given = value.get("parameters") or []
+        if not isinstance(given, list):
+            problems.error(
+                "`parameters` is a list", where=document.position((*place, "parameters"))
+            )
+            continue
+        for index, each in enumerate(given):
             here = (*place, "parameters", index)
             parameter = _resolved(each, here, definition, document, problems)
             if parameter is not None:
@@ -86,7 +92,9 @@ def _match_path(
             text = {"type": "string"}
             form: dict[str, Any] = {"schema": text} if openapi else text
             added = {"name": name, "in": "path", "required": True, **form}
-            operation.value.setdefault("parameters", []).append(added)
+            given = operation.value.get("parameters") or []
+            if isinstance(given, list):
+                operation.value["parameters"] = [*given, added]
             declared["path", name] = (added, operation.place)
 
 

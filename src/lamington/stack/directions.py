@@ -116,6 +116,11 @@ def all_incarnations(
     return found
 
 
+def may_exist(row: StackResource) -> bool:
+    """Whether there is a physical resource, or was one begun when an engine was killed."""
+    return bool(row.now.physical_id) or row.status.endswith("_IN_PROGRESS")
+
+
 class Types:
     """The providers of a stack's resources, and how their failures are told."""
 
@@ -187,7 +192,7 @@ class Rollback:
                 logical_id,
                 status.UPDATE_COMPLETE,
                 now=before,
-                doomed=row.now if row.now.physical_id else None,
+                doomed=row.now if may_exist(row) else None,
                 change="restored",
             )
             return None
@@ -195,7 +200,7 @@ class Rollback:
         if row.now.properties == before.properties and not tags_changed(progress.stack):
             progress.set_row(logical_id, status.UPDATE_COMPLETE, now=before, change="restored")
             return None
-        context = progress.context(logical_id, before.token)
+        context = progress.context(logical_id, before)
         if progress.stack.previous is not None:
             context = replace(context, tags=progress.stack.previous.tags)
         return self._types.provider(logical_id).update(
@@ -269,7 +274,7 @@ class Deletion:
     async def _delete(self, logical_id: str, incarnations: list[Incarnation]) -> None:
         provider = self._types.provider(logical_id)
         for each in incarnations:
-            context = self.progress.context(logical_id, each.token)
+            context = self.progress.context(logical_id, each)
             physical_id: str | None = each.physical_id
             if not physical_id and isinstance(provider, Finder):
                 physical_id = await provider.find(each.properties, context)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from lamington.core.aws import Scope
 from lamington.core.errors import AwsError, Position
-from lamington.core.store import Store, Table
+from lamington.core.store import SEPARATOR, Store, Table
 
 TEMPLATE_BODY_BYTES_MAX = 51_200
 TEMPLATE_BYTES_MAX = 1_000_000
@@ -25,6 +25,9 @@ PARAMETER_VALUE_BYTES_MAX = 4096
 DESCRIPTION_BYTES_MAX = 1024
 PAGE_MAX = 100
 DELETED_DAYS_KEPT = 90
+EVENTS_KEPT = 10_000
+EVENT_PROPERTIES_BYTES_MAX = 4096
+"""What is longer is left out of events: an API's whole definition would be in three of them."""
 
 STACK_TYPE = "AWS::CloudFormation::Stack"
 
@@ -115,10 +118,12 @@ class Stack:
 class Incarnation:
     """One physical resource under a logical id, with what it was made from.
 
-    `token` is written before the create is called; `physical_id` is "" until it answered.
+    `token` and `started` are written before the create is called; `physical_id` is "" until it
+    answered.
     """
 
     token: str
+    started: datetime | None = None
     physical_id: str = ""
     reference: str = ""
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -228,6 +233,26 @@ class StackTables:
         if stack.status == DELETE_COMPLETE:
             self.stacks.delete(scope, stack.stack_name, "live")
         self.stacks.put(scope, stack)
+
+    def forget(self, scope: Scope, stack: Stack) -> None:
+        """Delete every row of a deleted stack."""
+        with self.store.transaction():
+            for row in self.resources.all(scope, stack.unique):
+                self.resources.delete(scope, stack.unique, row.logical_id)
+            self.forget_events(scope, stack, 0)
+            self.stacks.delete(scope, *_stack_key(stack))
+
+    def forget_events(self, scope: Scope, stack: Stack, kept: int) -> None:
+        """Delete the events of a stack but the newest."""
+        newest = self.events.page(scope, stack.unique, marker=None, limit=1).rows
+        if not newest or newest[0].sequence <= kept:
+            return
+        oldest_kept = event_key(newest[0].sequence - kept + 1)
+        marker = SEPARATOR.join((stack.unique, oldest_kept))
+        old = self.events.page(scope, stack.unique, marker=marker, limit=2**31).rows
+        with self.store.transaction():
+            for event in old:
+                self.events.delete(scope, stack.unique, event_key(event.sequence))
 
 
 def event_key(sequence: int) -> str:

@@ -8,6 +8,7 @@ a kill cut off is taken up again by running it again. Left to others: what to do
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Any, Protocol
 
 from lamington.core.aws import Scope
@@ -21,9 +22,12 @@ from lamington.stack.directions import (
     Work,
     all_incarnations,
     evaluation_for,
+    may_exist,
     settle,
 )
 from lamington.stack.entities import (
+    DELETED_DAYS_KEPT,
+    EVENTS_KEPT,
     Incarnation,
     Stack,
     StackEvent,
@@ -75,6 +79,7 @@ class StackExecutor:
                 client_token=stack.client_token, retained=stack.retained, updated=stack.updated
             )
         else:
+            self.tables.forget_events(scope, stack, EVENTS_KEPT)
             progress = self._progress(scope, stack)
             progress.evaluation = evaluation
         progress.set_stack(first_status, "User Initiated")
@@ -96,8 +101,14 @@ class StackExecutor:
         progress.commit()
 
     async def recover(self) -> None:
-        """Take up each operation that the end of an earlier engine cut off."""
+        """Take up each operation that the end of an earlier engine cut off.
+
+        Stacks that were deleted long ago are forgotten.
+        """
+        forgotten = self._clock.now() - timedelta(days=DELETED_DAYS_KEPT)
         for scope, stack in list(self.tables.stacks.everywhere()):
+            if stack.status == status.DELETE_COMPLETE and (stack.deleted or forgotten) <= forgotten:
+                self.tables.forget(scope, stack)
             if stack.status in self._phases() and stack.stack_id not in self._running:
                 self._start(self._progress(scope, stack))
         await asyncio.gather(*(task for _, task in list(self._running.values())))
@@ -242,7 +253,7 @@ class StackExecutor:
         kept = "added" if is_rollback else "removed"
         doomed: dict[str, list[Incarnation]] = {}
         for name, row in progress.rows.items():
-            if row.change == kept and row.now.physical_id:
+            if row.change == kept and may_exist(row):
                 doomed[name] = [row.now]
             elif row.change != kept and row.doomed is not None:
                 doomed[name] = [row.doomed]

@@ -57,7 +57,6 @@ class Forward:
         self.progress = progress
         self.failed: dict[str, str] = {}
         self._types = Types(progress, providers, ids)
-        self._ids = ids
 
     problem = ""
 
@@ -170,7 +169,7 @@ class Forward:
         """A resource whose properties cannot be resolved begins and fails at once."""
         before = self._kept.existing.get(logical_id)
         if before is None:
-            self._begin_row(logical_id, Incarnation(token=self._ids.uuid()))
+            self._begin_row(logical_id, Incarnation(token=""))
         else:
             now = before.incarnation
             self.progress.set_row(
@@ -200,16 +199,15 @@ class Forward:
         if leftover is not None and leftover.status != status.CREATE_IN_PROGRESS:
             leftover = None
         if leftover is None:
-            token = self._ids.uuid()
-            self._begin_row(logical_id, replace(desired, token=token))
+            now = self.progress.new_incarnation(desired)
+            self._begin_row(logical_id, now)
         else:
-            # The row keeps the time of the first try: by it what that left is known as ours.
-            token = leftover.now.token
-            self.progress.change_row(logical_id, now=replace(desired, token=token))
+            now = replace(desired, token=leftover.now.token, started=leftover.now.started)
+            self.progress.change_row(logical_id, now=now)
         problem = self._schema_problem(logical_id, desired.properties)
         if problem is not None:
             return problem
-        context = self.progress.context(logical_id, token)
+        context = self.progress.context(logical_id, now)
         provider = self._types.provider(logical_id)
         return _create(provider, desired.properties, context, is_repeated=leftover is not None)
 
@@ -229,6 +227,7 @@ class Forward:
         now = replace(
             desired,
             token=before.token,
+            started=before.started,
             physical_id=before.physical_id,
             reference=before.reference,
             attributes=before.attributes,
@@ -241,7 +240,7 @@ class Forward:
             return problem
         if not touches:
             return _unchanged(now)
-        context = self.progress.context(logical_id, before.token)
+        context = self.progress.context(logical_id, before)
         return provider.update(before.physical_id, desired.properties, before.properties, context)
 
     def _begin_replacement(
@@ -250,7 +249,9 @@ class Forward:
         row = self.progress.rows[logical_id]
         provider = self._types.provider(logical_id)
         is_repeated = row.change == "replaced"
-        token = row.now.token if is_repeated else self._ids.uuid()
+        now = self.progress.new_incarnation(desired)
+        if is_repeated:
+            now = replace(desired, token=row.now.token, started=row.now.started)
         if not is_repeated:
             self.progress.note(logical_id, before, status.UPDATE_IN_PROGRESS, REPLACEMENT_REASON)
         name = provider.facts.custom_name
@@ -270,11 +271,11 @@ class Forward:
             ),
             change="updated" if problem else "replaced",
             before=before,
-            now=before if problem else replace(desired, token=token),
+            now=before if problem else now,
         )
         if problem is not None:
             return problem
-        context = self.progress.context(logical_id, token)
+        context = self.progress.context(logical_id, now)
         return _create(provider, desired.properties, context, is_repeated=is_repeated)
 
     def _schema_problem(

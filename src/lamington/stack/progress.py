@@ -14,6 +14,7 @@ import msgspec
 from lamington.core.aws import Scope
 from lamington.core.clock import Clock, Ids
 from lamington.stack.entities import (
+    EVENT_PROPERTIES_BYTES_MAX,
     STACK_TYPE,
     Incarnation,
     Stack,
@@ -72,18 +73,21 @@ class Progress:
             raise unsupported_attribute(row.resource_type, attribute)
         return row.now.attributes[attribute]
 
-    def context(self, logical_id: str, token: str) -> ResourceContext:
+    def context(self, logical_id: str, incarnation: Incarnation) -> ResourceContext:
         """For whom a provider works."""
-        row = self.rows[logical_id]
         return ResourceContext(
             scope=self.scope,
             stack_name=self.stack.stack_name,
             stack_id=self.stack.stack_id,
             logical_id=logical_id,
-            token=token,
+            token=incarnation.token,
             tags=self.stack.definition.tags,
-            started=row.changed_at,
+            started=incarnation.started,
         )
+
+    def new_incarnation(self, desired: Incarnation) -> Incarnation:
+        """The incarnation to write down before it is created."""
+        return replace(desired, token=self._ids.uuid(), started=self._clock.now())
 
     def set_stack(self, status: str, reason: str = "", **members: Any) -> None:
         """Bring the stack to a status, with its event."""
@@ -146,9 +150,7 @@ class Progress:
             reason=reason,
             at=at,
             event_id=f"{logical_id}-{status}-{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z",
-            properties=(
-                msgspec.json.encode(incarnation.properties).decode() if shows_properties else ""
-            ),
+            properties=_shown(incarnation.properties) if shows_properties else "",
         )
 
     def forget_change_sets(self) -> None:
@@ -210,6 +212,15 @@ class Progress:
                 client_token=self.stack.client_token,
             )
         )
+
+
+def _shown(properties: dict[str, Any]) -> str:
+    """The properties as an event shows them.
+
+    Differs: properties longer than 4 KiB are left out.
+    """
+    text = msgspec.json.encode(properties)
+    return text.decode() if len(text) <= EVENT_PROPERTIES_BYTES_MAX else ""
 
 
 def unsupported_attribute(resource_type: str, attribute: str) -> ValidationError:

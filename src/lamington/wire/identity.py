@@ -1,6 +1,6 @@
 """IAM and STS as far as deployments need them: roles and policies that are kept, never evaluated.
 
-Differs: nothing here grants or denies anything; `--auth enforce` is a later layer's work.
+Differs: nothing here grants or denies anything.
 """
 
 from collections.abc import Iterable, Sequence

@@ -7,12 +7,11 @@ from lamington.core.aws import Scope
 from lamington.functions.entities import Code, FunctionVersion
 from lamington.functions.environment import (
     TRANSITIONS,
-    LaunchPlan,
     State,
     error_payload,
     exit_message,
-    render_variables,
 )
+from lamington.functions.launch import LaunchPlan, render_variables
 from lamington.functions.runtimes import RuntimeProgram
 from lamington.functions.telemetry import EnvironmentLog
 
@@ -66,9 +65,7 @@ def test_node_path_names_the_declared_version() -> None:
 
 
 def test_json_logs_are_told_of() -> None:
-    seen = variables(
-        log_format="JSON", settings={"LoggingConfig": {"ApplicationLogLevel": "WARN"}}
-    )
+    seen = variables(log_format="JSON", settings={"LoggingConfig": {"ApplicationLogLevel": "WARN"}})
     assert (seen["AWS_LAMBDA_LOG_FORMAT"], seen["AWS_LAMBDA_LOG_LEVEL"]) == ("JSON", "WARN")
 
 

@@ -46,11 +46,6 @@ def test_executables_stay_executable(packages: Packages) -> None:
     assert stat.S_IMODE((root / "run").stat().st_mode) == 0o555
 
 
-def test_entry_without_a_mode_can_be_read(packages: Packages) -> None:
-    root = packages.task_root(packages.store_archive(archive(("app.py", b"", 0))))
-    assert stat.S_IMODE((root / "app.py").stat().st_mode) == 0o444
-
-
 def test_hash_is_that_of_the_archive(packages: Packages) -> None:
     content = archive(("app.py", b"", 0))
     code = packages.store_archive(content)
@@ -92,9 +87,7 @@ def test_link_outside_of_the_package_is_refused(packages: Packages, destination:
 
 
 def test_link_is_no_way_for_other_entries(packages: Packages) -> None:
-    code = packages.store_archive(
-        archive(("lib", b".", 0o120777), ("lib/up", b"..", 0o120777))
-    )
+    code = packages.store_archive(archive(("lib", b".", 0o120777), ("lib/up", b"..", 0o120777)))
     with pytest.raises(InvalidParameterValueException):
         packages.task_root(code)
 

@@ -19,6 +19,7 @@ from lamington.gateway.mapping import (
     substitute_stage_variables,
 )
 from lamington.gateway.vtl.limits import TemplateError
+from lamington.gateway.vtl.values import ContextMap
 
 
 def method_request(
@@ -57,6 +58,8 @@ def read(expression: str, request: MethodRequest, context: dict[str, Any] | None
         ("method.request.body.a.b", "[1,true]"),
         ("method.request.body.n", "1.5"),
         ("method.request.body.a.none", None),
+        ("method.request.body.a.b[1]", "true"),
+        ("method.request.body['n']", "1.5"),
         ("method.request.cookie.x", None),
     ],
 )
@@ -83,6 +86,9 @@ def test_a_body_that_looks_like_json_and_is_none_is_an_error(body: bytes) -> Non
         ("integration.response.header.x-a", None),
         ("integration.response.body.errorMessage.code", "404"),
         ("integration.response.body.list[0]", "1"),
+        ("integration.response.body['list']", "[1]"),
+        ("integration.response.trailer.x", None),
+        ("stageVariables.none", None),
         ("'x'", "x"),
         ("context.stage", "dev"),
     ],
@@ -93,8 +99,19 @@ def test_response_expression_reads(expression: str, expected: str | None) -> Non
     assert read_response([("X-A", "1"), ("X-A", "2")], body, {"stage": "dev"}) == expected
 
 
+def test_an_empty_body_has_nothing_to_map() -> None:
+    assert read("method.request.body.a", method_request()) is None
+    assert read("method.request.body", method_request()) is None
+
+
+def test_context_values_that_a_template_changed_are_read() -> None:
+    values = {"identity": ContextMap({"caller": "me", "known": True})}
+    assert context_text(values, "identity.caller") == "me"
+    assert context_text(values, "identity.known") == "true"
+
+
 def test_query_values_keep_the_last_and_all() -> None:
-    assert query_values("a=1;a=2&b=x%2By+z&c&=v") == (
+    assert query_values("&a=1;a=2&b=x%2By+z&c&=v") == (
         {"a": "2", "b": "x+y z", "c": "", "": "v"},
         {"a": ["1", "2"], "b": ["x+y z"], "c": [""], "": ["v"]},
     )

@@ -18,9 +18,18 @@ ENCODED = base64.b64encode(RAW)
 
 
 def world(
-    *, headers: dict[str, str], body: bytes = b"", response_handling: str = "", **more: Any
+    *,
+    headers: dict[str, str],
+    body: bytes = b"",
+    response_handling: str = "",
+    response_templates: dict[str, str] | None = None,
+    **more: Any,
 ) -> tuple[MethodProgram, MethodRequest]:
-    outcome = Outcome(status_code="200", content_handling=response_handling)
+    outcome = Outcome(
+        status_code="200",
+        content_handling=response_handling,
+        response_templates=response_templates or {},
+    )
     method = lambda_method("POST", kind="AWS", responses=(outcome,), **more)
     gateway = SmallGateway(
         {"POST /": method}, stage=small_stage(), binary_media_types=("image/png",)
@@ -89,6 +98,14 @@ def test_a_template_on_a_binary_body_is_an_error() -> None:
     )
     with pytest.raises(Refusal, match="Unable to transform request"):
         method.map_request(request, method.context(request))
+
+
+def test_a_response_template_on_a_binary_body_is_an_error() -> None:
+    method, request = world(
+        headers={"Accept": "image/png"}, response_templates={"application/json": "x"}
+    )
+    with pytest.raises(Refusal, match="Unable to transform response"):
+        method.map_response(request, method.context(request), IntegrationResponse(200, ENCODED))
 
 
 def test_a_template_on_a_converted_body_reads_base64() -> None:

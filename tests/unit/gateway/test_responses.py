@@ -89,6 +89,11 @@ async def test_a_type_that_is_defined_takes_nothing_from_its_family() -> None:
     assert (response.status, response.body) == (403, b"own")
 
 
+async def test_without_a_json_template_the_first_is_taken() -> None:
+    response = await refused(custom(MISSING, response_templates={"text/html": "<p>"}))
+    assert (response.body, header(response, "Content-Type")) == (b"<p>", "text/html")
+
+
 @pytest.mark.parametrize(
     ("accept", "body"), [("text/html", b"<p>"), ("*/*", b"{}"), ("image/png", b"{}")]
 )

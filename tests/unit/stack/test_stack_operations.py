@@ -8,7 +8,7 @@ import pytest
 from fakes_stack import SCOPE, THING, StackWorld
 from lamington.core.aws import Scope
 from lamington.core.errors import AwsError
-from lamington.stack.entities import StackEvent, TemplateError
+from lamington.stack.entities import StackEvent, StackTables, TemplateError
 
 ONE = f"""
 Description: one thing
@@ -216,6 +216,32 @@ async def test_subscribers_hear_each_event_once_it_is_written(world: StackWorld)
         "CREATE_COMPLETE",
         "CREATE_COMPLETE",
     ]
+
+
+async def test_a_stack_deleted_long_ago_is_forgotten(world: StackWorld) -> None:
+    await world.create(ONE)
+    stack_id = (await world.stack())["StackId"]
+    await world.delete()
+    await world.clock.advance(89 * 86_400)
+    await world.operations.recover()
+    assert (await world.stack(stack_id))["StackStatus"] == "DELETE_COMPLETE"
+    await world.clock.advance(2 * 86_400)
+    await world.operations.recover()
+    assert (await world.call("ListStacks"))["StackSummaries"] == []
+    assert world.store.database.execute("SELECT count(*) FROM stack_events").fetchone() == (0,)
+
+
+async def test_old_events_go_when_there_are_too_many(world: StackWorld) -> None:
+    await world.create(ONE)
+    stack = StackTables(world.store).find("cake", SCOPE)
+    assert stack is not None
+    StackTables(world.store).forget_events(SCOPE, stack, 2)
+    assert await world.story() == ["A CREATE_COMPLETE", "cake CREATE_COMPLETE"]
+
+
+async def test_large_properties_are_left_out_of_events(world: StackWorld) -> None:
+    await world.create(ONE, Parameters=[{"ParameterKey": "Secret", "ParameterValue": "x" * 4090}])
+    assert all("ResourceProperties" not in event for event in await world.events())
 
 
 async def test_a_stack_may_come_by_change_set(world: StackWorld) -> None:

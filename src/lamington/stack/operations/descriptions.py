@@ -76,9 +76,7 @@ class StackDescriptions:
             return stack, self._tables.resources.all(scope, stack.unique)
         for stack in self._tables.stacks.all(scope):
             rows = self._tables.resources.all(scope, stack.unique)
-            if stack.status != DELETE_COMPLETE and any(
-                each.now.physical_id == physical_id for each in rows
-            ):
+            if stack.status != DELETE_COMPLETE and any(_holds(each, physical_id) for each in rows):
                 return stack, rows
         raise ValidationError(f"Stack for {physical_id} does not exist")
 
@@ -204,6 +202,14 @@ class StackDescriptions:
         if found is None:
             raise ChangeSetNotFound(f"ChangeSet [{name_or_id}] does not exist")
         return found
+
+
+def _holds(row: StackResource, physical_id: str | None) -> bool:
+    """Whether a resource is, was or shall be deleted under this id: an update may hold two."""
+    return any(
+        each is not None and each.physical_id == physical_id
+        for each in (row.now, row.before, row.doomed)
+    )
 
 
 def parameters_of(parameters: dict[str, str], hidden: Sequence[str]) -> list[dict[str, str]]:

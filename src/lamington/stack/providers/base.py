@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-from lamington.core.aws import Scope
+from lamington.core.aws import AwsCaller, Scope
 from lamington.core.errors import AwsError
 
 Properties = Mapping[str, Any]
@@ -186,6 +186,24 @@ class ProviderRegistry:
 def is_absent(error: AwsError) -> bool:
     """Whether a service says with this error that the thing does not exist."""
     return error.code in ABSENT_CODES
+
+
+async def is_owned(caller: AwsCaller, physical_id: str, context: ResourceContext) -> bool:
+    """Whether a stack has written this resource down: then no create that was cut off left it.
+
+    For types that neither a tag nor a name of ours tells apart.
+    """
+    try:
+        await caller.call(
+            "cloudformation:DescribeStackResources",
+            {"PhysicalResourceId": physical_id},
+            context.scope,
+        )
+    except AwsError as error:
+        if error.code == "ValidationError":
+            return False
+        raise
+    return True
 
 
 def handler_code(error: AwsError) -> str:

@@ -19,6 +19,7 @@ from lamington.stack.providers.base import (
     ResourceContext,
     ResourceFacts,
     is_absent,
+    is_owned,
 )
 from lamington.stack.providers.function_facts import ALIAS, FUNCTION, PERMISSION, VERSION
 
@@ -205,7 +206,7 @@ class VersionProvider:
         """
         _require_valid(self.facts, desired)
         function_name = desired["FunctionName"]
-        existing = await self._versions(function_name, context.scope)
+        existing = {each["Version"] for each in await self._versions(function_name, context.scope)}
         given = {
             member: desired[member]
             for member in ("FunctionName", "Description", "CodeSha256")
@@ -223,12 +224,15 @@ class VersionProvider:
             physical_id=arn, reference=arn, attributes={"Version": version, "FunctionArn": arn}
         )
 
-    async def _versions(self, function_name: str, scope: Scope) -> set[str]:
-        versions: set[str] = set()
+    async def _versions(self, function_name: str, scope: Scope) -> list[Mapping[str, Any]]:
+        """`$LATEST` and every version in the order of the numbers; nothing without the function."""
+        versions: list[Mapping[str, Any]] = []
         page: dict[str, Any] = {"FunctionName": function_name}
         while True:
-            found = await self._caller.call("lambda:ListVersionsByFunction", page, scope)
-            versions |= {each["Version"] for each in found["Versions"]}
+            found = await _found(self._caller, "lambda:ListVersionsByFunction", page, scope)
+            if found is None:
+                return versions
+            versions += found["Versions"]
             if not found.get("NextMarker"):
                 return versions
             page["Marker"] = found["NextMarker"]
@@ -250,6 +254,25 @@ class VersionProvider:
         await _delete(
             self._caller, "lambda:DeleteFunction", {"FunctionName": physical_id}, context.scope
         )
+
+    async def find(self, desired: Properties, context: ResourceContext) -> str | None:
+        """The newest version, where it is what this create publishes and no stack has it.
+
+        Differs: one that a user published by hand from the same code, in the instant in which
+        the engine was killed, cannot be told from it.
+        """
+        versions = await self._versions(desired["FunctionName"], context.scope)
+        if len(versions) < 2:
+            return None
+        latest, newest = versions[0], versions[-1]
+        description = desired.get("Description") or latest.get("Description", "")
+        if (newest["CodeSha256"], newest.get("Description", "")) != (
+            latest["CodeSha256"],
+            description,
+        ):
+            return None
+        arn = str(newest["FunctionArn"])
+        return None if await is_owned(self._caller, arn, context) else arn
 
 
 class AliasProvider:
@@ -293,12 +316,13 @@ class AliasProvider:
         )
 
     async def find(self, desired: Properties, context: ResourceContext) -> str | None:
-        """An alias that is as desired is what a create that was cut off left behind."""
+        """An alias as desired that no stack has is what a create that was cut off left."""
         named = {"FunctionName": desired["FunctionName"], "Name": desired["Name"]}
         found = await _found(self._caller, "lambda:GetAlias", named, context.scope)
         if found is None or found["FunctionVersion"] != desired["FunctionVersion"]:
             return None
-        return str(found["AliasArn"])
+        arn = str(found["AliasArn"])
+        return None if await is_owned(self._caller, arn, context) else arn
 
 
 class PermissionProvider:

@@ -21,6 +21,7 @@ from lamington.stack.providers.base import (
 from lamington.stack.providers.gateway_calls import (
     delete_by,
     given,
+    items_of,
     member_patches,
     replacement,
     retag,
@@ -190,17 +191,10 @@ class RestApiProvider:
     async def find(self, desired: Properties, context: ResourceContext) -> str | None:
         """The API that has the tags which a create for this resource gives."""
         wanted = context.system_tags.items()
-        position = None
-        while True:
-            page = await self._caller.call(
-                "apigateway:GetRestApis", given(limit=500, position=position), context.scope
-            )
-            for api in page["items"]:
-                if wanted <= (api.get("tags") or {}).items():
-                    return str(api["id"])
-            position = page.get("position")
-            if position is None:
-                return None
+        for api in await items_of(self._caller, "apigateway:GetRestApis", {}, context):
+            if wanted <= (api.get("tags") or {}).items():
+                return str(api["id"])
+        return None
 
     async def _physical(self, api_id: str, context: ResourceContext) -> Physical:
         api = await self._caller.call("apigateway:GetRestApi", {"restApiId": api_id}, context.scope)
@@ -232,6 +226,10 @@ class AccountProvider:
         self, physical_id: str, properties: Properties, context: ResourceContext
     ) -> None:
         return
+
+    async def find(self, desired: Properties, context: ResourceContext) -> str | None:
+        """The setting is always there, and making it again makes it no other."""
+        return context.physical_name(NAME_MAX)
 
     async def _set(
         self, physical_id: str, desired: Properties, context: ResourceContext

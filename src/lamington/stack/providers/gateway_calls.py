@@ -36,6 +36,23 @@ async def find_by(
         raise
 
 
+async def items_of(
+    caller: AwsCaller, operation: str, params: Params, context: ResourceContext
+) -> list[Mapping[str, Any]]:
+    """All items of all pages; none where what they are listed of is not there."""
+    items: list[Mapping[str, Any]] = []
+    position = None
+    while True:
+        asked = given(**params, limit=500, position=position)
+        page = await find_by(caller, operation, asked, context)
+        if page is None:
+            return items
+        items += page["items"]
+        position = page.get("position")
+        if position is None:
+            return items
+
+
 async def retag(
     caller: AwsCaller,
     resource: str,

@@ -12,11 +12,13 @@ from lamington.stack.providers.base import (
     Physical,
     Properties,
     ResourceContext,
+    is_owned,
 )
 from lamington.stack.providers.gateway_calls import (
     delete_by,
     find_by,
     given,
+    items_of,
     replacement,
     text_of,
 )
@@ -59,22 +61,13 @@ class ResourceProvider:
 
     async def find(self, desired: Properties, context: ResourceContext) -> str | None:
         """The resource with this path part below this parent: there can be only one."""
-        position = None
-        while True:
-            page = await self._caller.call(
-                "apigateway:GetResources",
-                given(restApiId=desired["RestApiId"], limit=500, position=position),
-                context.scope,
-            )
-            for each in page["items"]:
-                if (each.get("parentId"), each.get("pathPart")) == (
-                    desired["ParentId"],
-                    desired["PathPart"],
-                ):
-                    return str(each["id"])
-            position = page.get("position")
-            if position is None:
-                return None
+        api = {"restApiId": desired["RestApiId"]}
+        place = desired["ParentId"], desired["PathPart"]
+        for each in await items_of(self._caller, "apigateway:GetResources", api, context):
+            if (each.get("parentId"), each.get("pathPart")) == place:
+                resource_id = str(each["id"])
+                return None if await is_owned(self._caller, resource_id, context) else resource_id
+        return None
 
 
 class MethodProvider:
@@ -185,9 +178,10 @@ class MethodProvider:
     async def find(self, desired: Properties, context: ResourceContext) -> str | None:
         where = _method_params(desired)
         found = await find_by(self._caller, "apigateway:GetMethod", where, context)
-        if found is None:
+        name = f"{where['restApiId']}|{where['resourceId']}|{where['httpMethod']}"
+        if found is None or await is_owned(self._caller, name, context):
             return None
-        return f"{where['restApiId']}|{where['resourceId']}|{where['httpMethod']}"
+        return name
 
 
 class ModelProvider:
@@ -200,8 +194,7 @@ class ModelProvider:
         self._caller = caller
 
     async def create(self, desired: Properties, context: ResourceContext) -> Physical:
-        made = context.physical_name(NAME_MAX).replace("-", "")
-        name = str(desired.get("Name") or made)
+        name = _model_name(desired, context)
         await self._caller.call(
             "apigateway:CreateModel",
             given(
@@ -240,6 +233,18 @@ class ModelProvider:
     ) -> None:
         params = {"restApiId": properties["RestApiId"], "modelName": physical_id}
         await delete_by(self._caller, "apigateway:DeleteModel", params, context)
+
+    async def find(self, desired: Properties, context: ResourceContext) -> str | None:
+        """The model of this name, where it says what this one says."""
+        name = _model_name(desired, context)
+        where = {"restApiId": desired["RestApiId"], "modelName": name}
+        found = await find_by(self._caller, "apigateway:GetModel", where, context)
+        if found is None or (found.get("description", ""), found.get("schema")) != (
+            text_of(desired.get("Description")),
+            text_of(desired.get("Schema")) or "{}",
+        ):
+            return None
+        return name
 
 
 class GatewayResponseProvider:
@@ -283,6 +288,19 @@ class GatewayResponseProvider:
             },
             context,
         )
+
+    async def find(self, desired: Properties, context: ResourceContext) -> str | None:
+        """The response to this situation, where somebody gave one and no stack has it."""
+        where = {"restApiId": desired["RestApiId"], "responseType": desired["ResponseType"]}
+        found = await find_by(self._caller, "apigateway:GetGatewayResponse", where, context)
+        name = f"{desired['RestApiId']}|{desired['ResponseType']}"
+        if found is None or found["defaultResponse"] or await is_owned(self._caller, name, context):
+            return None
+        return name
+
+
+def _model_name(desired: Properties, context: ResourceContext) -> str:
+    return str(desired.get("Name") or context.physical_name(NAME_MAX).replace("-", ""))
 
 
 def _method_params(properties: Properties) -> dict[str, str]:

@@ -4,6 +4,7 @@ Left to others: the API (`gateway`) and what is in it (`gateway_methods`).
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from lamington.core.aws import AwsCaller
@@ -12,11 +13,13 @@ from lamington.stack.providers.base import (
     Physical,
     Properties,
     ResourceContext,
+    is_owned,
 )
 from lamington.stack.providers.gateway_calls import (
     delete_by,
     find_by,
     given,
+    items_of,
     lower_members,
     member_patches,
     replacement,
@@ -47,6 +50,7 @@ class DeploymentProvider:
 
     def __init__(self, caller: AwsCaller) -> None:
         self._caller = caller
+        self._claims: dict[str, str] = {}
 
     async def create(self, desired: Properties, context: ResourceContext) -> Physical:
         stage = desired.get("StageDescription") or {}
@@ -128,6 +132,30 @@ class DeploymentProvider:
             {"restApiId": api_id, "deploymentId": physical_id},
             context,
         )
+
+    async def find(self, desired: Properties, context: ResourceContext) -> str | None:
+        """A deployment like this one that is no older than the create and that no stack has.
+
+        Where several creates were cut off each gets one of its own: they differ in nothing else.
+        """
+        api = {"restApiId": desired["RestApiId"]}
+        stages = await find_by(self._caller, "apigateway:GetStages", api, context)
+        served = {
+            it["deploymentId"]
+            for it in (stages or {}).get("item", ())
+            if it["stageName"] != desired.get("StageName")
+        }
+        for each in await items_of(self._caller, "apigateway:GetDeployments", api, context):
+            deployment_id = str(each["id"])
+            if (
+                deployment_id not in served
+                and each.get("description", "") == text_of(desired.get("Description"))
+                and _is_as_new(each["createdDate"], context)
+                and not await is_owned(self._caller, deployment_id, context)
+                and self._claims.setdefault(deployment_id, context.token) == context.token
+            ):
+                return deployment_id
+        return None
 
 
 class StageProvider:
@@ -219,6 +247,11 @@ async def _update_stage(
         {"restApiId": api_id, "stageName": stage_name, "patchOperations": patches},
         context.scope,
     )
+
+
+def _is_as_new(created: datetime, context: ResourceContext) -> bool:
+    """API Gateway tells times in whole seconds."""
+    return context.started is None or created >= context.started.replace(microsecond=0)
 
 
 def _deployment_physical(deployment_id: str) -> Physical:
