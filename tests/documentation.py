@@ -1,4 +1,4 @@
-"""The pages as tests read them: their fenced blocks, and the service that docs/service.md builds."""
+"""The pages as tests read them: fenced blocks, and the service that docs/service.md builds."""
 
 import re
 from collections.abc import Iterator

@@ -18,7 +18,8 @@ from lamington.functions.operations.functions import FunctionOperations
 from lamington.functions.operations.logs import LogOperations
 from lamington.functions.operations.registry import FunctionRegistry
 from lamington.functions.packages import Packages
-from lamington.functions.telemetry import LogStore
+from lamington.functions.log_store import LogStore
+from lamington.stack.entities import ValidationError
 
 SCOPE = Scope(account_id="111111111111", region="us-east-1")
 ARN = "arn:aws:lambda:us-east-1:111111111111:function"

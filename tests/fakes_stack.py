@@ -228,6 +228,8 @@ class FakeAws:
         if operation == self.failing:
             raise ValidationError(f"{operation} fails")
         service, _, name = operation.partition(":")
+        if service == "cloudformation":
+            raise ValidationError(f"Stack for {params['PhysicalResourceId']} does not exist")
         if service == "iam":
             return self._iam(name, params, scope)
         return self._logs(name, params)

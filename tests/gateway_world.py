@@ -20,6 +20,7 @@ from lamington.gateway.operations.rest_apis import RestApiOperations
 from lamington.gateway.operations.stages import StageOperations
 from lamington.gateway.operations.tables import GatewayTables
 from lamington.gateway.pipeline import RestDataPlane
+from lamington.stack.entities import ValidationError
 
 SCOPE = Scope(account_id="123456789012", region="eu-west-1")
 LAMBDA_URI = (

@@ -13,11 +13,12 @@ from lamington.core.settings import Settings
 from lamington.core.store import Store
 from lamington.functions.entities import ResourceNotFoundException, TooManyRequestsException
 from lamington.functions.invoke import FunctionInvoker
+from lamington.functions.log_store import LogStore
 from lamington.functions.operations.functions import FunctionOperations
 from lamington.functions.operations.logs import LogOperations
 from lamington.functions.operations.registry import FunctionRegistry
 from lamington.functions.packages import Packages
-from lamington.functions.telemetry import LogStore, Telemetry
+from lamington.functions.telemetry import Telemetry
 
 
 @pytest.fixture

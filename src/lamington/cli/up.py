@@ -6,7 +6,7 @@ Raising is `service.local`'s, running is the engine's: this joins them and tells
 import asyncio
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from lamington.core.aws import Scope
 from lamington.core.errors import LamingtonError, UsageError
 from lamington.core.settings import Settings
 from lamington.engine.engine import Engine
+from lamington.functions.log_entries import Entry, render_entry
+from lamington.functions.telemetry import EnvironmentLog
 from lamington.service.definition import BuiltService
 from lamington.service.local import RaisedStack, Target, raise_stack
 from lamington.service.package import Builder
@@ -27,6 +29,7 @@ STATE_FILE = "engine.json"
 DEBOUNCE_MS = 40
 STEP_MS = 10
 FAILURES_TOLD_PER_S = 10
+LOG_ENTRIES_SHOWN_PER_S = 20
 
 # What is true of every service on this machine; docs/differences.md has the reasons.
 ALWAYS_DIFFERENT = (
@@ -85,6 +88,8 @@ class Up:
         self._stack_name = built.stack_name
         try:
             self._engine.data_plane.report = self._failures.report
+            if self._options.show_logs:
+                self._engine.telemetry.follower = FunctionLogs(self._output).show
             await self._engine.start(on_stop=stopped.set)
             raised = await self._raise(built)
             url = await self._serve(raised)
@@ -94,8 +99,9 @@ class Up:
             if watching is not None:
                 watching.cancel()
         finally:
-            self._state_path.unlink(missing_ok=True)
             await self._engine.stop()
+            # Last, since `down` takes its absence for a sign that the directory is free.
+            self._state_path.unlink(missing_ok=True)
 
     @property
     def _state_path(self) -> Path:
@@ -181,6 +187,26 @@ class Up:
                 if raised.changed:
                     milliseconds = (time.perf_counter() - started) * 1000
                     self._output.say(f"{names}: updated in {milliseconds:.0f} ms")
+
+
+class FunctionLogs:
+    """Prints what functions log as it is written, and of a flood only the beginning."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._second = 0
+        self._shown = 0
+
+    def show(self, log: EnvironmentLog, entries: Sequence[Entry]) -> None:
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._shown = second, 0
+        for entry in entries[: LOG_ENTRIES_SHOWN_PER_S - self._shown]:
+            for _, text in render_entry(entry, *log.header):
+                self._output.say(self._output.paint(text.rstrip("\n"), "dim"))
+        if self._shown < LOG_ENTRIES_SHOWN_PER_S < self._shown + len(entries):
+            self._output.say("more was logged in this second: `lamington logs` has the rest")
+        self._shown = min(self._shown + len(entries), LOG_ENTRIES_SHOWN_PER_S)
 
 
 class Failures:

@@ -25,6 +25,12 @@ Row = TypeVar("Row")
 SEPARATOR = "\x1f"
 """Stands between the parts of a key; no AWS name may hold it."""
 
+APPLICATION_ID = 0x6C616D69
+"""Marks a SQLite file as ours: `lami`."""
+
+FORMAT = 1
+"""Goes up when rows change so that an older Lamington cannot read them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[Row]):
@@ -48,17 +54,15 @@ class Store:
                 hint="give another directory with `--data`",
             ) from None
         self.directory = directory
-        self.database = sqlite3.connect(directory / "engine.db", isolation_level=None)
+        path = directory / "engine.db"
         try:
-            self.database.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.DatabaseError as error:
-            self.close()
-            raise UsageError(
-                f"`{directory / 'engine.db'}` is not a database of Lamington: {error}",
-                hint="move it away, or give another directory with `--data`",
-            ) from None
-        self.database.execute("PRAGMA synchronous=NORMAL")
-        self.blobs = Blobs(directory / "blobs")
+            self.database = _open(path)
+            self.blobs = Blobs(directory / "blobs")
+        except BaseException as error:
+            os.close(self._lock)
+            if isinstance(error, (sqlite3.DatabaseError, OSError)):
+                raise _unusable(path, error) from None
+            raise
         self._depth = 0
 
     @contextlib.contextmanager
@@ -93,10 +97,25 @@ class Table(Generic[Row]):
         self._key_of = key_of
         self._decoder = msgspec.json.Decoder(row_type)
         self._encoder = msgspec.json.Encoder()
-        self._database.execute(
-            f'CREATE TABLE IF NOT EXISTS "{name}" (account TEXT, region TEXT, key TEXT,'
-            " row BLOB NOT NULL, PRIMARY KEY (account, region, key)) WITHOUT ROWID"
-        )
+        with self._readable():
+            self._database.execute(
+                f'CREATE TABLE IF NOT EXISTS "{name}" (account TEXT, region TEXT, key TEXT,'
+                " row BLOB NOT NULL, PRIMARY KEY (account, region, key)) WITHOUT ROWID"
+            )
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Tell what is damaged on disk in words. Raises UsageError."""
+        try:
+            yield
+        except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
+            # Its subclasses tell of full disks and the like.
+            if isinstance(error, msgspec.DecodeError) or type(error) is sqlite3.DatabaseError:
+                raise UsageError(
+                    f"the state is damaged: `{self._name}` cannot be read: {error}",
+                    hint="move the directory away, or give another one with `--data`",
+                ) from error
+            raise
 
     def get(self, scope: Scope, *key: str) -> Row | None:
         found = self._database.execute(
@@ -148,10 +167,14 @@ class Table(Generic[Row]):
 
     def everywhere(self) -> Iterator[tuple[Scope, Row]]:
         """Every row of every account and region: what a start reads."""
-        for account, region, row in self._database.execute(
-            f'SELECT account, region, row FROM "{self._name}" ORDER BY account, region, key'
-        ).fetchall():
-            yield Scope(account_id=account, region=region), self._decoder.decode(row)
+        with self._readable():
+            found = [
+                (Scope(account_id=account, region=region), self._decoder.decode(row))
+                for account, region, row in self._database.execute(
+                    f'SELECT account, region, row FROM "{self._name}" ORDER BY account, region, key'
+                )
+            ]
+        yield from found
 
 
 class Blobs:
@@ -171,11 +194,50 @@ class Blobs:
             partial.rename(path)
         return name
 
+    def keep_only(self, names: frozenset[str]) -> None:
+        """Remove what nothing refers to, and what a kill left half-written."""
+        for each in self._directory.iterdir():
+            if each.name not in names:
+                each.unlink()
+
     def path(self, name: str) -> Path:
         return self._directory / name
 
     def get(self, name: str) -> bytes:
         return self.path(name).read_bytes()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open our database or make it. Raises UsageError for another program's or a later one."""
+    database = sqlite3.connect(path, isolation_level=None)
+    try:
+        [mark], [written] = (
+            database.execute(f"PRAGMA {name}").fetchone()
+            for name in ("application_id", "user_version")
+        )
+        if mark != APPLICATION_ID:
+            if database.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+                raise _unusable(path, "it holds tables of another program")
+            database.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version={FORMAT}")
+        elif written > FORMAT:
+            raise UsageError(
+                f"`{path}` was written by a later Lamington",
+                hint="use that one, or give another directory with `--data`",
+            )
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=NORMAL")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _unusable(path: Path, reason: object) -> UsageError:
+    return UsageError(
+        f"`{path}` is not a database of Lamington: {reason}",
+        hint="move it away, or give another directory with `--data`",
+    )
 
 
 def _lock(path: Path) -> int:

@@ -21,11 +21,12 @@ from lamington.engine.artifacts import Artifacts
 from lamington.engine.doors import parse_api_address
 from lamington.engine.server import HttpServer, ServerLimits
 from lamington.functions.invoke import FunctionInvoker
+from lamington.functions.log_store import LogStore
 from lamington.functions.operations.functions import FunctionOperations
 from lamington.functions.operations.logs import LogOperations
 from lamington.functions.operations.registry import FunctionRegistry
 from lamington.functions.packages import Packages
-from lamington.functions.telemetry import LogStore, Telemetry
+from lamington.functions.telemetry import Telemetry
 from lamington.gateway.deployment import StageProgram, compile_stage
 from lamington.gateway.entities import PAYLOAD_MAX_BYTES, RestApi, Stage
 from lamington.gateway.operations.methods import MethodOperations

@@ -25,12 +25,8 @@ from lamington.functions.entities import (
 )
 from lamington.functions.isolation import IsolatedProcess
 from lamington.functions.launch import LaunchPlan, render_variables
-from lamington.functions.telemetry import (
-    RECORD_BREAK,
-    EnvironmentLog,
-    render_system_event,
-    render_time,
-)
+from lamington.functions.log_entries import RECORD_BREAK, render_system_event, render_time
+from lamington.functions.telemetry import EnvironmentLog
 
 READY, INIT_ERROR, RESULT, ERROR, FATAL, HANDLED_ERROR = 1, 2, 3, 4, 5, 6
 INVOKE = 1
@@ -276,7 +272,7 @@ class Environment:
                 len(request.function_arn),
                 len(request.trace_id),
                 client_bytes,
-                (wall + timeout_s) * 1000,
+                int((wall + timeout_s) * 1000),
             )
             + texts
             + payload

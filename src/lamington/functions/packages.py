@@ -85,7 +85,8 @@ class Packages:
         return root
 
     def remove_unused(self, used: frozenset[str]) -> None:
-        """Remove the unpacked code of blobs that no version uses, and what a kill left behind."""
+        """Remove archives that no version uses, their unpacked code, and what a kill left behind."""
+        self._blobs.keep_only(used)
         if not self._tasks.is_dir():
             return
         names = {blob[:32] for blob in used}

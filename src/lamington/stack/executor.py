@@ -6,6 +6,7 @@ a kill cut off is taken up again by running it again. Left to others: what to do
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
@@ -39,6 +40,8 @@ from lamington.stack.forward import Forward
 from lamington.stack.intrinsics import Evaluation
 from lamington.stack.progress import Progress
 from lamington.stack.providers.base import ProviderRegistry
+
+log = logging.getLogger("lamington.stack")
 
 PARALLEL_MAX = 256
 """Resources of one stack that are worked on at once."""
@@ -111,7 +114,9 @@ class StackExecutor:
                 self.tables.forget(scope, stack)
             if stack.status in self._phases() and stack.stack_id not in self._running:
                 self._start(self._progress(scope, stack))
-        await asyncio.gather(*(task for _, task in list(self._running.values())))
+        # One stack that cannot be taken up must not keep the engine from starting.
+        tasks = [task for _, task in self._running.values()]
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def wait(self, stack_id: str) -> None:
         """Return when no operation runs on the stack."""
@@ -140,7 +145,8 @@ class StackExecutor:
             subscriber(event)
 
     def _start(self, progress: Progress) -> None:
-        task = asyncio.create_task(self._run(progress))
+        task = asyncio.create_task(self._run(progress), name=progress.stack.stack_id)
+        task.add_done_callback(_log_failure)
         self._running[progress.stack.stack_id] = progress, task
 
     async def _run(self, progress: Progress) -> None:
@@ -296,6 +302,12 @@ class StackExecutor:
             deleted=self._clock.now(),
             outputs=(),
         )
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """An operation ends in a status; one that ends in an exception met a bug of ours."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("the operation of %s broke off", task.get_name(), exc_info=error)
 
 
 class _Direction(Protocol):

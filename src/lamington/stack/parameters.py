@@ -3,9 +3,10 @@
 Left to others: what a request says about previous values (`operations`).
 """
 
-import re
 from collections.abc import Mapping
 
+from lamington.core.errors import LamingtonError
+from lamington.gateway.vtl.java_regex import compile_java_regex
 from lamington.stack.entities import PARAMETER_VALUE_BYTES_MAX, ValidationError
 from lamington.stack.template import ParameterDefinition, Template
 
@@ -115,11 +116,14 @@ def _text_problem(definition: ParameterDefinition, items: list[str]) -> str:
 
 
 def _matches(pattern: str, text: str) -> bool:
-    """A Java pattern over the whole text; one that Python cannot read is let through."""
+    """Whether a Java pattern matches the whole text. Raises ValidationError for a bad pattern."""
     try:
-        return re.fullmatch(pattern, text) is not None
-    except re.error:
-        return True
+        return compile_java_regex(pattern).admit(text).fullmatch(text) is not None
+    except LamingtonError as error:
+        raise ValidationError(
+            f"Template format error: the AllowedPattern {pattern} cannot be used.",
+            hint=error.message,
+        ) from None
 
 
 def _plain(number: float) -> str:

@@ -7,13 +7,13 @@ import pytest
 from lamington.core.aws import Scope
 from lamington.core.clock import ManualClock
 from lamington.core.store import Store
-from lamington.functions.telemetry import (
+from lamington.functions.log_entries import (
     INVOCATION,
-    LogStore,
     billed_duration,
     render_entry,
     split_output,
 )
+from lamington.functions.log_store import LogStore
 
 SCOPE = Scope()
 START_MS = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000)

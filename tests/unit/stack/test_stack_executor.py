@@ -303,6 +303,50 @@ async def test_a_delete_overtakes_a_create(world: StackWorld) -> None:
     assert world.world.resources == {}
 
 
+async def test_a_cancelled_update_gives_everything_back(world: StackWorld) -> None:
+    await world.create(template(A="{Size: 1}"))
+    kept = {name: dict(each) for name, each in world.world.resources.items()}
+    new = template(A="{Size: 2}", B="{Link: !GetAtt A.Size}")
+    await world.call("UpdateStack", StackName=STACK, TemplateBody=new)
+    await world.call("CancelUpdateStack", StackName=STACK)
+    assert await world.operations.wait(STACK, SCOPE) == "UPDATE_ROLLBACK_COMPLETE"
+    assert world.world.resources == kept
+    with pytest.raises(Exception, match="cannot be called from current stack status"):
+        await world.call("CancelUpdateStack", StackName=STACK)
+
+
+async def test_a_stack_under_review_can_be_deleted(world: StackWorld) -> None:
+    await world.call(
+        "CreateChangeSet",
+        StackName=STACK,
+        ChangeSetName="c",
+        ChangeSetType="CREATE",
+        TemplateBody=template(A="{}"),
+    )
+    stack_id = (await world.stack())["StackId"]
+    assert await world.delete() == "DELETE_COMPLETE"
+    listed = await world.call("ListChangeSets", StackName=stack_id)
+    assert listed == {"Summaries": []}
+
+
+async def test_an_operation_that_breaks_off_does_not_keep_the_engine_from_starting(
+    world: StackWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.world.hanging.add(("create", "A"))
+    await world.call("CreateStack", StackName=STACK, TemplateBody=template(A="{}"))
+    await world.world.started.wait()
+    next_world = await world.restart()
+    next_world.store.database.execute(
+        "UPDATE stack_resources SET row = replace(row, 'Fake::Thing', 'Fake::Gone')"
+    )
+    next_world.store.database.execute(
+        "UPDATE stacks SET row = replace(row, 'CREATE_IN_PROGRESS', 'DELETE_IN_PROGRESS')"
+    )
+    await next_world.operations.recover()
+    assert "broke off" in caplog.text
+    world.store, world.operations = next_world.store, next_world.operations
+
+
 async def test_an_unsupported_attribute_fails_before_anything_is_made(world: StackWorld) -> None:
     text = template("Outputs: {Bad: {Value: !GetAtt A.Nope}}", A="{}")
     assert await world.create(text) == "ROLLBACK_COMPLETE"

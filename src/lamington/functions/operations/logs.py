@@ -10,12 +10,12 @@ from typing import Any
 from lamington.core.aws import Operation, Params, Result, Scope
 from lamington.core.clock import Clock
 from lamington.core.errors import AwsError
+from lamington.functions.log_store import EventPage, LogGroup, LogStore, LogStream
 from lamington.functions.operations.constraints import Constraint, constraint_failures
 from lamington.functions.operations.filter_pattern import (
     InvalidParameterException,
     compile_pattern,
 )
-from lamington.functions.telemetry import EventPage, LogGroup, LogStore, LogStream
 
 DESCRIBE_MAX = 50
 EVENTS_MAX = 10_000

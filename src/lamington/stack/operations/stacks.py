@@ -67,6 +67,7 @@ class StackOperations:
             "cloudformation:CreateStack": self.create_stack,
             "cloudformation:UpdateStack": self.update_stack,
             "cloudformation:DeleteStack": self.delete_stack,
+            "cloudformation:CancelUpdateStack": self.cancel_update_stack,
             "cloudformation:ContinueUpdateRollback": self.continue_update_rollback,
             "cloudformation:UpdateTerminationProtection": self.update_termination_protection,
             "cloudformation:DescribeStacks": self._descriptions.describe_stacks,
@@ -212,6 +213,14 @@ class StackOperations:
             stack, retained=retained, client_token=params.get("ClientRequestToken", "")
         )
         self._begin(scope, desired, status.DELETE_IN_PROGRESS, None)
+        return {}
+
+    async def cancel_update_stack(self, params: Params, scope: Scope) -> Result:
+        stack = self._require_updatable(params["StackName"], scope)
+        if stack.status != status.UPDATE_IN_PROGRESS:
+            raise ValidationError("CancelUpdateStack cannot be called from current stack status")
+        desired = replace(stack, client_token=params.get("ClientRequestToken", ""))
+        self._begin(scope, desired, status.UPDATE_ROLLBACK_IN_PROGRESS, None)
         return {}
 
     async def continue_update_rollback(self, params: Params, scope: Scope) -> Result:

@@ -188,13 +188,15 @@ def is_absent(error: AwsError) -> bool:
     return error.code in ABSENT_CODES
 
 
-async def is_owned(caller: AwsCaller, physical_id: str, context: ResourceContext) -> bool:
+async def is_owned(
+    caller: AwsCaller, resource_type: str, physical_id: str, context: ResourceContext
+) -> bool:
     """Whether a stack has written this resource down: then no create that was cut off left it.
 
     For types that neither a tag nor a name of ours tells apart.
     """
     try:
-        await caller.call(
+        found = await caller.call(
             "cloudformation:DescribeStackResources",
             {"PhysicalResourceId": physical_id},
             context.scope,
@@ -203,7 +205,13 @@ async def is_owned(caller: AwsCaller, physical_id: str, context: ResourceContext
         if error.code == "ValidationError":
             return False
         raise
-    return True
+    types = {
+        row["ResourceType"]
+        for row in found["StackResources"]
+        if row["PhysicalResourceId"] == physical_id
+    }
+    # A stack shows its first hundred resources: what it does not show counts as owned.
+    return not types or resource_type in types
 
 
 def handler_code(error: AwsError) -> str:

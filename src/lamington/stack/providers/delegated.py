@@ -23,11 +23,13 @@ from lamington.stack.providers.base import (
     ResourceContext,
     ResourceFacts,
     is_absent,
+    is_owned,
 )
 
 CAPABILITY_IAM = "CAPABILITY_IAM"
 
-_MILLISECOND = timedelta(milliseconds=1)
+_SECOND = timedelta(seconds=1)
+"""IAM tells times in whole seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +144,9 @@ class DelegatedProvider:
             raise
         if born is None:
             return None
-        is_ours = context.started is None or born >= context.started - _MILLISECOND
-        return name if is_ours else None
+        if context.started is not None and born < context.started - _SECOND:
+            return None
+        return None if await is_owned(self.caller, self.resource_type, name, context) else name
 
     async def _end(self, calls: Calls, properties: Properties) -> None:
         for part in reversed(self.type.parts):

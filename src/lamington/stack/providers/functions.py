@@ -272,7 +272,7 @@ class VersionProvider:
         ):
             return None
         arn = str(newest["FunctionArn"])
-        return None if await is_owned(self._caller, arn, context) else arn
+        return None if await is_owned(self._caller, self.resource_type, arn, context) else arn
 
 
 class AliasProvider:
@@ -322,7 +322,7 @@ class AliasProvider:
         if found is None or found["FunctionVersion"] != desired["FunctionVersion"]:
             return None
         arn = str(found["AliasArn"])
-        return None if await is_owned(self._caller, arn, context) else arn
+        return None if await is_owned(self._caller, self.resource_type, arn, context) else arn
 
 
 class PermissionProvider:

@@ -66,7 +66,11 @@ class ResourceProvider:
         for each in await items_of(self._caller, "apigateway:GetResources", api, context):
             if (each.get("parentId"), each.get("pathPart")) == place:
                 resource_id = str(each["id"])
-                return None if await is_owned(self._caller, resource_id, context) else resource_id
+                return (
+                    None
+                    if await is_owned(self._caller, self.resource_type, resource_id, context)
+                    else resource_id
+                )
         return None
 
 
@@ -179,7 +183,7 @@ class MethodProvider:
         where = _method_params(desired)
         found = await find_by(self._caller, "apigateway:GetMethod", where, context)
         name = f"{where['restApiId']}|{where['resourceId']}|{where['httpMethod']}"
-        if found is None or await is_owned(self._caller, name, context):
+        if found is None or await is_owned(self._caller, self.resource_type, name, context):
             return None
         return name
 
@@ -294,7 +298,11 @@ class GatewayResponseProvider:
         where = {"restApiId": desired["RestApiId"], "responseType": desired["ResponseType"]}
         found = await find_by(self._caller, "apigateway:GetGatewayResponse", where, context)
         name = f"{desired['RestApiId']}|{desired['ResponseType']}"
-        if found is None or found["defaultResponse"] or await is_owned(self._caller, name, context):
+        if (
+            found is None
+            or found["defaultResponse"]
+            or await is_owned(self._caller, self.resource_type, name, context)
+        ):
             return None
         return name
 

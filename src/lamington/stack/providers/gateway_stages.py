@@ -151,7 +151,7 @@ class DeploymentProvider:
                 deployment_id not in served
                 and each.get("description", "") == text_of(desired.get("Description"))
                 and _is_as_new(each["createdDate"], context)
-                and not await is_owned(self._caller, deployment_id, context)
+                and not await is_owned(self._caller, self.resource_type, deployment_id, context)
                 and self._claims.setdefault(deployment_id, context.token) == context.token
             ):
                 return deployment_id
