@@ -11,6 +11,7 @@ import pytest
 from conftest import EXAMPLES, ExampleCopies
 from lamington.core.errors import AwsError
 from lamington.testing import Answer, RunningEngine, RunningService, running_engine, running_service
+from processes import run_lamington, start_up
 
 CAKES = json.loads((EXAMPLES / "bakery" / "common" / "cakes.json").read_text())
 IDS = [cake["id"] for cake in CAKES]
@@ -334,3 +335,16 @@ def test_nothing_is_left_after_delete(example: ExampleCopies, tmp_path: Path) ->
     with running_engine(data) as engine:
         summaries = engine.client("cloudformation").list_stacks()["StackSummaries"]
         assert [each["StackStatus"] for each in summaries] == ["DELETE_COMPLETE"]
+
+
+def test_down_deletes_the_stack_of_whichever_stage_is_up(example: ExampleCopies) -> None:
+    root = example("bakery")
+    with (root / "lamington.toml").open("a") as settings:
+        settings.write('\n[stages.test]\nparameters = { KeepOrders = "yes" }\n')
+    running = start_up(root, "--stage", "test", "--region", "eu-west-1")
+    taken_down = run_lamington("down", ".", cwd=root)
+    assert taken_down.stderr.splitlines() == [
+        "the engine has stopped",
+        "the stack `bakery-test` is deleted",
+    ]
+    assert running.process.wait(20) == 0

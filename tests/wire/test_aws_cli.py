@@ -107,7 +107,8 @@ def test_function_and_its_log(terminal: Terminal, tmp_path: Path) -> None:
         *("--timeout", "9", "--environment", "Variables={WHO=Ada}"),
     )
     assert (updated["Timeout"], updated["Environment"]) == (9, {"Variables": {"WHO": "Ada"}})
-    assert terminal.aws("lambda", "delete-function", "--function-name", "cli") == ""
+    deleted = terminal.aws("lambda", "delete-function", "--function-name", "cli")
+    assert deleted == {"StatusCode": 204}
     said = terminal.refused("lambda", "get-function", "--function-name", "cli")
     assert said == (
         "An error occurred (ResourceNotFoundException) when calling the GetFunction operation:"

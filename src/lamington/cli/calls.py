@@ -14,7 +14,7 @@ import msgspec
 
 from lamington.cli.output import Output
 from lamington.cli.remote import Endpoint, find_endpoint, remote_error
-from lamington.cli.up import load_engine_state
+from lamington.cli.up import EngineState, load_engine_state
 from lamington.core.aws import Scope
 from lamington.core.errors import UsageError
 from lamington.core.settings import load_settings
@@ -162,45 +162,55 @@ def parse_since(text: str) -> float:
 
 
 async def take_down(root: Path, output: Output) -> None:
-    """Delete the service's stack and end the engine that serves the directory, if there is one."""
-    _stop_running(root, output)
-    settings = load_settings(data=root / ".lamington", aws_port=0)
+    """Delete the stacks that `up` raised, of whichever stage, and end the engine that runs."""
+    running = _stop_running(root, output)
+    settings = load_settings(
+        data=root / ".lamington",
+        aws_port=0,
+        region=running.region if running else None,
+        account_id=running.account_id if running else None,
+    )
     if not (settings.data / "state").is_dir():
         raise UsageError(f"`{root}` was never up", hint="`lamington up` raises it")
+    names = [stage.stack_name for stage in load_project(root).stages]
+    names += [running.stack_name] if running else []
     engine = Engine(settings)
     try:
         await engine.start()
-        scope = Scope(account_id=settings.account_id, region=settings.region)
         target = Target(
             caller=engine.caller,
-            scope=scope,
+            scope=Scope(account_id=settings.account_id, region=settings.region),
             publish=engine.artifacts.put,
             wait=engine.stacks.wait,
         )
-        name = load_project(root).stages[0].stack_name
-        deleted = await delete_stack(name, target)
+        deleted = [name for name in dict.fromkeys(names) if await delete_stack(name, target)]
     finally:
         await engine.stop()
-    output.say(f"the stack `{name}` is deleted" if deleted else f"there was no stack `{name}`")
+    for name in deleted:
+        output.say(f"the stack `{name}` is deleted")
+    if not deleted:
+        output.say(f"there was no stack `{names[0]}`")
 
 
-def _stop_running(root: Path, output: Output) -> None:
+def _stop_running(root: Path, output: Output) -> EngineState | None:
+    """What the engine that serves the directory said of itself; None where none does."""
     try:
         state = load_engine_state(root)
     except UsageError:
-        return
+        return None
     try:
         urllib.request.urlopen(
             urllib.request.Request(f"{state.aws_endpoint}/_lamington/stop", method="POST"),
             timeout=STOP_LIMIT_S,
         ).close()
     except urllib.error.URLError:
-        return
+        return state
     deadline = time.monotonic() + STOP_LIMIT_S
     path = root / ".lamington" / "engine.json"
     while path.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     output.say("the engine has stopped")
+    return state
 
 
 def deploy_service(

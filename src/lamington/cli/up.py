@@ -33,6 +33,7 @@ LOG_ENTRIES_SHOWN_PER_S = 20
 
 # What is true of every service on this machine; docs/differences.md has the reasons.
 ALWAYS_DIFFERENT = (
+    "asynchronous invocations wait in memory: those not yet run are lost when the engine ends",
     "code lies in its own directory, not at /var/task; /tmp is the machine's (TMPDIR is private)",
     "memory size is reported, not enforced",
     "requests are not signed or refused for lack of permission, save Lambda's resource policies",
@@ -75,8 +76,8 @@ class Up:
             wait=self._engine.stacks.wait,
         )
         self._stack_name = ""
-        self._unemulated: list[str] = []
         self._failures = Failures(output)
+        self._told: set[str] = set()
         self._builder = Builder(options.root, options.root / ".lamington" / "build")
 
     async def run(self) -> None:
@@ -93,7 +94,7 @@ class Up:
             await self._engine.start(on_stop=stopped.set)
             raised = await self._raise(built)
             url = await self._serve(raised)
-            self._announce(built, url, time.perf_counter() - started)
+            self._announce(built, raised, url, time.perf_counter() - started)
             watching = asyncio.create_task(self._watch(stopped)) if self._options.watch else None
             await stopped.wait()
             if watching is not None:
@@ -108,8 +109,7 @@ class Up:
         return self._options.root / ".lamington" / STATE_FILE
 
     async def _raise(self, built: BuiltService) -> RaisedStack:
-        for warning in built.warnings:
-            self._output.warn(warning)
+        self._warn(built.warnings)
         parameters = {**built.stage.parameters, **self._options.parameters}
         return await raise_stack(built, self._stack_name, self._target, parameters)
 
@@ -119,10 +119,9 @@ class Up:
         if not api_id:
             return ""
         port = await self._engine.serve(api_id, stage)
-        self._unemulated = self._engine.unemulated(api_id, stage)
         return f"http://{_shown_host(self._settings.host)}:{port}"
 
-    def _announce(self, built: BuiltService, url: str, seconds: float) -> None:
+    def _announce(self, built: BuiltService, raised: RaisedStack, url: str, seconds: float) -> None:
         state = EngineState(
             process_id=self._engine.process_id,
             aws_endpoint=self._engine.aws_endpoint,
@@ -132,7 +131,9 @@ class Up:
             account_id=self._settings.account_id,
         )
         self._state_path.write_bytes(msgspec.json.encode(state))
-        differences = [*self._unemulated, *ALWAYS_DIFFERENT]
+        found = self._differences(raised)
+        self._told.update(found)
+        differences = [*found, *ALWAYS_DIFFERENT]
         if self._output.as_json:
             self._output.write_json(
                 {
@@ -149,10 +150,21 @@ class Up:
             + (f": {self._output.paint(url, 'green')}" if url else "")
         )
         self._output.say(f"AWS endpoint: {self._engine.aws_endpoint}\n")
-        self.show_routes(built)
+        self._show_routes(built)
         _say_differences(differences, self._output)
 
-    def show_routes(self, built: BuiltService) -> None:
+    def _differences(self, raised: RaisedStack) -> list[str]:
+        api_id, stage = raised.outputs.get("ApiId", ""), raised.outputs.get("ApiStage", "")
+        return self._engine.differences(self._scope, api_id, stage)
+
+    def _warn(self, warnings: Iterable[str]) -> None:
+        """Tell what has not been told in this run."""
+        for warning in warnings:
+            if warning not in self._told:
+                self._told.add(warning)
+                self._output.warn(warning)
+
+    def _show_routes(self, built: BuiltService) -> None:
         self._output.table(
             ("Method", "Path", "Function", "Integration", "Authorizer"),
             [
@@ -184,6 +196,7 @@ class Up:
                 self._output.error(error)
                 self._output.say(f"{names}: not taken; the last good version goes on serving")
             else:
+                self._warn(self._differences(raised))
                 if raised.changed:
                     milliseconds = (time.perf_counter() - started) * 1000
                     self._output.say(f"{names}: updated in {milliseconds:.0f} ms")

@@ -20,12 +20,15 @@ from lamington.core.store import Store
 from lamington.engine.artifacts import Artifacts
 from lamington.engine.doors import parse_api_address
 from lamington.engine.server import HttpServer, ServerLimits
+from lamington.functions.entities import LATEST
 from lamington.functions.invoke import FunctionInvoker
 from lamington.functions.log_store import LogStore
+from lamington.functions.operations.configuration import unemulated
 from lamington.functions.operations.functions import FunctionOperations
 from lamington.functions.operations.logs import LogOperations
 from lamington.functions.operations.registry import FunctionRegistry
 from lamington.functions.packages import Packages
+from lamington.functions.runtimes import runtime_program
 from lamington.functions.telemetry import Telemetry
 from lamington.gateway.deployment import StageProgram, compile_stage
 from lamington.gateway.entities import PAYLOAD_MAX_BYTES, RestApi, Stage
@@ -77,11 +80,11 @@ class Engine:
 
         logs = LogStore(self._store, self._clock, settings.log_bytes_max)
         self.telemetry = Telemetry(logs, self._clock, settings.log_flush_s)
-        packages = Packages(self._store)
+        self._packages = Packages(self._store)
         self._registry = FunctionRegistry(self._store, self._clock, self._ids)
         self.invoker = FunctionInvoker(
             versions=self._registry,
-            packages=packages,
+            packages=self._packages,
             telemetry=self.telemetry,
             clock=self._clock,
             ids=self._ids,
@@ -90,7 +93,7 @@ class Engine:
         functions = FunctionOperations(
             registry=self._registry,
             invoker=self.invoker,
-            packages=packages,
+            packages=self._packages,
             fetch_object=self.artifacts.fetch,
         )
         self.data_plane = RestDataPlane(clock=self._clock, ids=self._ids)
@@ -146,6 +149,7 @@ class Engine:
         `on_stop` is called when a client asks the engine to stop.
         """
         self._on_stop = on_stop or _nothing
+        self._packages.remove_unused(self._registry.used_blobs())
         self._stages.restore()
         port = await self._aws_server.start(self.settings.host, self.settings.aws_port)
         self.aws_endpoint = f"http://{_address(self.settings.host)}:{port}"
@@ -170,10 +174,24 @@ class Engine:
         self.telemetry.flush()
         self._store.close()
 
-    def unemulated(self, api_id: str, stage: str) -> list[str]:
-        """What a deployed stage asks for and does not get, as sentences."""
+    def differences(self, scope: Scope, api_id: str, stage: str) -> list[str]:
+        """What a deployed stage and the functions ask for and do not get, as sentences."""
+        found: list[str] = []
         program = self.data_plane.programs.get((api_id, stage))
-        return [] if program is None else list(program.unemulated)
+        if program is not None:
+            found += program.unemulated
+            found += (
+                f"`{problem.method} {problem.path}` fails, as on AWS: {problem.message}"
+                for problem in program.problems
+            )
+        latest = [
+            version for version in self._registry.versions.all(scope) if version.version == LATEST
+        ]
+        for runtime in sorted({version.runtime for version in latest}):
+            found += filter(None, [runtime_program(runtime).warning])
+        for version in latest:
+            found += unemulated(version)
+        return found
 
     def _answer_service(self, request: Request) -> Awaitable[Response]:
         assert self._service is not None

@@ -85,7 +85,7 @@ class Packages:
         return root
 
     def remove_unused(self, used: frozenset[str]) -> None:
-        """Remove archives that no version uses, their unpacked code, and what a kill left behind."""
+        """Remove archives that no version uses, as they are and unpacked, and what a kill left."""
         self._blobs.keep_only(used)
         if not self._tasks.is_dir():
             return

@@ -37,6 +37,7 @@ from lamington.gateway.responses import (
 )
 from lamington.gateway.router import Router, compile_router
 from lamington.gateway.templates import Context, Problem, make_method_context, make_no_context
+from lamington.gateway.unacted import unacted
 
 
 class Permissions(Protocol):
@@ -92,7 +93,6 @@ def compile_stage(
 ) -> StageProgram:
     """Compile an API, as its deployment holds it, with the settings of a stage."""
     problems: list[Problem] = []
-    unemulated: list[str] = list(_unemulated_settings(stage))
     methods: dict[tuple[str, str], MethodProgram] = {}
     routes: list[tuple[str, str, MethodProgram]] = []
     for resource in api.resources.values():
@@ -106,7 +106,6 @@ def compile_stage(
                 resource=resource,
                 method=method,
                 problems=problems,
-                unemulated=unemulated,
             )
             program = compiler.compile()
             methods[resource.resource_id, verb] = program
@@ -119,7 +118,11 @@ def compile_stage(
         methods=methods,
         gateway_responses=compile_gateway_responses(api.gateway_responses, stage.variables),
         problems=tuple(problems),
-        unemulated=tuple(unemulated),
+        unemulated=tuple(
+            dict.fromkeys(
+                (*api.definition_extensions, *unacted(api, {}), *_unemulated_settings(stage))
+            )
+        ),
     )
 
 
@@ -144,7 +147,7 @@ _FUNCTION_URI = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MethodCompiler:
-    """Compiles one method; what it finds goes to `problems` and `unemulated`."""
+    """Compiles one method; what it finds goes to `problems`."""
 
     api: entities.RestApi
     stage: entities.Stage
@@ -154,18 +157,11 @@ class _MethodCompiler:
     resource: entities.Resource
     method: entities.Method
     problems: list[Problem]
-    unemulated: list[str]
-
-    @property
-    def name(self) -> str:
-        return f"{self.method.http_method} {self.resource.path}"
 
     def compile(self) -> MethodProgram:
         refused = self._refuse_unauthorized()
         if refused is not None:
             return refused
-        if self.method.request_validator_id:
-            self.unemulated.append(f"Request validation is not emulated yet: `{self.name}`.")
         integration = self.method.integration
         if integration is None:
             return self._broken("No integration is defined for the method")
@@ -195,7 +191,6 @@ class _MethodCompiler:
         )
 
     def _refuse(self, what: str, *, response_type: str) -> MethodProgram:
-        self.unemulated.append(f"{what}: every request to `{self.name}` is refused.")
         return self._program(
             RefusedIntegration(
                 f"Execution failed due to configuration error: {what}",

@@ -33,7 +33,7 @@ _METHOD_SENTENCES: tuple[tuple[Callable[[Method], bool], str], ...] = (
     ),
     (
         lambda method: bool(method.request_validator_id),
-        "Request validation is not emulated yet: {methods} take every request.",
+        "Request validation is not emulated yet: every request to {methods} is taken.",
     ),
     (
         lambda method: _integration(method, "type", "") in ("HTTP", "HTTP_PROXY"),
@@ -94,8 +94,6 @@ def _of_api(api: RestApi) -> Iterator[str]:
         yield "Resource policies are not emulated yet: the policy refuses nobody."
     if api.minimum_compression_size is not None:
         yield "Response compression is not emulated yet: responses are sent as they are."
-    if api.binary_media_types:
-        yield "Binary media types are kept; what is sent through `aws` integrations is text."
     if api.api_key_source == "AUTHORIZER":
         yield "API keys from authorizers are not emulated yet."
     if api.disable_execute_api_endpoint:

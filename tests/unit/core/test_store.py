@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -174,6 +175,52 @@ def test_a_database_of_another_making_is_refused_and_left_alone(tmp_path: Path) 
     with pytest.raises(UsageError, match="is not a database of Lamington"):
         Store(tmp_path)
     assert (tmp_path / "engine.db").read_bytes().startswith(b"not a database")
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "engine.db") as other:
+        other.execute("CREATE TABLE cakes (name TEXT)")
+    other.close()
+    before = (tmp_path / "engine.db").read_bytes()
+    for _ in range(2):
+        with pytest.raises(UsageError, match="holds tables of another program"):
+            Store(tmp_path)
+    assert (tmp_path / "engine.db").read_bytes() == before
+
+
+def test_a_database_of_a_later_lamington_is_refused(tmp_path: Path) -> None:
+    with contextlib.closing(Store(tmp_path)) as store:
+        store.database.execute("PRAGMA user_version=99")
+    with pytest.raises(UsageError, match="was written by a later Lamington"):
+        Store(tmp_path)
+
+
+def test_a_damaged_database_is_told_in_words(tmp_path: Path) -> None:
+    with contextlib.closing(Store(tmp_path)) as store:
+        cakes = cakes_of(store)
+        for number in range(500):
+            cakes.put(HERE, Cake(bakery="b", name=str(number)))
+    path = tmp_path / "engine.db"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
+    damaged = pytest.raises(UsageError, match="the state is damaged")
+    with contextlib.closing(Store(tmp_path)) as store, damaged:
+        list(cakes_of(store).everywhere())
+
+
+def test_rows_of_another_form_are_told_in_words(store: Store) -> None:
+    cakes_of(store).put(HERE, Cake(bakery="b", name="a"))
+    store.database.execute("UPDATE cakes SET row = '{}'")
+    with pytest.raises(UsageError, match="the state is damaged: `cakes`"):
+        list(cakes_of(store).everywhere())
+
+
+def test_blobs_that_nothing_refers_to_and_half_written_ones_go(store: Store) -> None:
+    kept = store.blobs.put(b"cake")
+    store.blobs.put(b"bun")
+    store.blobs.path("half.1-2.partial").write_bytes(b"b")
+    store.blobs.keep_only(frozenset({kept}))
+    assert [path.name for path in store.blobs.path("").iterdir()] == [kept]
 
 
 def test_a_blob_is_named_by_its_content_and_written_once(store: Store) -> None:

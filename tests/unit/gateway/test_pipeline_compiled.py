@@ -43,7 +43,9 @@ async def test_a_method_with_a_validator_takes_every_request_and_says_so() -> No
     method = replace(lambda_method(), request_validator_id="v")
     gateway = SmallGateway({"GET /": method}, lambda event: {})
     assert (await gateway.send("GET /")).status == 200
-    assert gateway.program.unemulated == ("Request validation is not emulated yet: `GET /`.",)
+    assert gateway.program.unemulated == (
+            "Request validation is not emulated yet: every request to `GET /` is taken.",
+        )
 
 
 @pytest.mark.parametrize(

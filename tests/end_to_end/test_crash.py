@@ -1,0 +1,318 @@
+"""`kill -9` of a real engine: what was answered is there, and no stack is half there.
+
+`contract/test_every_commit.py` stops an engine after every commit; here the process itself is
+killed, at moments that nobody chose.
+"""
+
+import asyncio
+import contextlib
+import functools
+import io
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore import xform_name
+from botocore.config import Config
+from botocore.exceptions import HTTPClientError
+
+from crash_world import (
+    CAPABILITIES,
+    FIRST,
+    SECOND,
+    STACK,
+    body,
+    contents,
+    existing,
+    failing,
+    require_as_recorded,
+    status,
+)
+from processes import LAMINGTON, free_port, get, wait_until
+
+ROLE = "arn:aws:iam::000000000000:role/r"
+
+
+@dataclass
+class KillableEngine:
+    """`lamington engine` on a directory, started again and again on the same port."""
+
+    data: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Start it and wait for its answer: until then it recovers."""
+        assert self.process is None
+        with (self.data.parent / "engine.log").open("ab") as sink:
+            self.process = subprocess.Popen(
+                [LAMINGTON, "engine", "--data", str(self.data), "--aws-port", str(self.port)],
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(self._answers, f"no engine: {self.data.parent}/engine.log")
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.data.parent / "engine.log").read_text()
+        try:
+            return b"running" in get(f"http://127.0.0.1:{self.port}/_lamington/health")
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+        self.process = None
+
+    def client(self, service: str) -> Any:
+        if service not in self.clients:
+            self.clients[service] = boto3.client(  # type: ignore[call-overload]
+                service,
+                region_name="us-east-1",
+                aws_access_key_id="000000000000",
+                aws_secret_access_key="any",
+                endpoint_url=f"http://127.0.0.1:{self.port}",
+                config=Config(retries={"max_attempts": 0}, read_timeout=20),
+            )
+        return self.clients[service]
+
+    async def call(self, operation: str, **params: Any) -> Mapping[str, Any]:
+        service, _, name = operation.partition(":")
+        answered: Mapping[str, Any] = getattr(self.client(service), xform_name(name))(**params)
+        return answered
+
+    def begin(self, operation: str, resources: Mapping[str, Any]) -> None:
+        given = {"TemplateBody": body(resources), "Capabilities": CAPABILITIES}
+        if operation == "DeleteStack":
+            given = {}
+        asyncio.run(self.call(f"cloudformation:{operation}", StackName=STACK, **given))
+
+    def ended(self) -> str:
+        """The status in which the stack's operation ends."""
+        deadline = time.monotonic() + 20
+        while (now := asyncio.run(status(self.call))).endswith("IN_PROGRESS"):
+            assert time.monotonic() < deadline, now
+            time.sleep(0.005)
+        return now
+
+
+@contextlib.contextmanager
+def killable(directory: Path) -> Iterator[KillableEngine]:
+    engine = KillableEngine(directory / "data")
+    engine.start()
+    try:
+        yield engine
+    finally:
+        if engine.process is not None:
+            engine.kill()
+
+
+def archive(source: str) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as file:
+        file.writestr("app.py", source)
+    return written.getvalue()
+
+
+def make_function(engine: KillableEngine, name: str, source: str) -> None:
+    engine.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.12",
+        Handler="app.handler",
+        Role=ROLE,
+        Code={"ZipFile": archive(source)},
+        Timeout=60,
+    )
+
+
+class Watch:
+    """Reads a running engine's database beside it, and kills it after so many stack events."""
+
+    def __init__(self, engine: KillableEngine) -> None:
+        self._engine = engine
+        path = engine.data / "state" / "engine.db"
+        self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._database.close()
+
+    def kill_after(self, events: int, begin: Callable[[], None]) -> str:
+        """The stack's status, "" for none, in which the kill found it on disk."""
+        wanted = self._events() + events
+        killer = threading.Thread(target=self._kill_at, args=(wanted,))
+        killer.start()
+        # The engine may be gone before it answers.
+        with contextlib.suppress(HTTPClientError):
+            begin()
+        killer.join()
+        rows = self._database.execute("SELECT row FROM stacks WHERE key = ?", (LIVE,))
+        return "".join(str(json.loads(row)["status"]) for (row,) in rows)
+
+    def _kill_at(self, wanted: int) -> None:
+        deadline = time.monotonic() + 5
+        while self._events() < wanted and time.monotonic() < deadline:
+            pass
+        self._engine.kill()
+
+    def _events(self) -> int:
+        [[count]] = self._database.execute("SELECT count(*) FROM stack_events")
+        return int(count)
+
+
+LIVE = f"{STACK}\x1flive"
+
+MOMENTS = (
+    *(("CreateStack", FIRST, each) for each in (1, 4, 10, 25, 40, 55)),
+    *(("CreateStack", failing(FIRST), each) for each in (50, 70)),
+    *(("UpdateStack", SECOND, each) for each in (1, 5, 15, 25, 40)),
+    *(("UpdateStack", failing(SECOND), each) for each in (30, 50, 60)),
+    *(("DeleteStack", {}, each) for each in (1, 10, 25)),
+)
+"""What is under way, and the number of its events after which the engine is killed."""
+
+ENDS = {
+    "CreateStack": {"CREATE_COMPLETE", "ROLLBACK_COMPLETE"},
+    "UpdateStack": {"UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"},
+    "DeleteStack": {""},
+}
+
+
+def test_a_stack_whose_engine_is_killed_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    with killable(tmp_path) as engine:
+        expected: dict[str, Any] = {}
+        cut_off = 0
+        for name, operation, resources in (
+            ("first", "CreateStack", FIRST),
+            ("second", "UpdateStack", SECOND),
+        ):
+            engine.begin(operation, resources)
+            engine.ended()
+            expected[name] = asyncio.run(contents(engine.call))
+        for operation, resources, events in MOMENTS:
+            _bring_to_start(engine, operation)
+            with Watch(engine) as watch:
+                begin = functools.partial(engine.begin, operation, resources)
+                found = watch.kill_after(events, begin)
+            cut_off += found.endswith("IN_PROGRESS")
+            engine.start()
+            ended = engine.ended()
+            assert ended in ENDS[operation], (operation, events, ended)
+            if ended in ("", "ROLLBACK_COMPLETE"):
+                assert asyncio.run(existing(engine.call)) == []
+                continue
+            asyncio.run(require_as_recorded(engine.call))
+            name = "second" if ended == "UPDATE_COMPLETE" else "first"
+            assert asyncio.run(contents(engine.call)) == expected[name]
+        _bring_to_start(engine, "CreateStack")
+        assert asyncio.run(existing(engine.call)) == []
+        print(f"{cut_off} of {len(MOMENTS)} kills cut an operation off")
+        assert cut_off >= len(MOMENTS) / 2, "the kills come too late"
+
+
+def _bring_to_start(engine: KillableEngine, operation: str) -> None:
+    """No stack before a create; the first template's before an update or a delete."""
+    if engine.ended():
+        engine.begin("DeleteStack", {})
+        assert engine.ended() == ""
+    if operation != "CreateStack":
+        engine.begin("CreateStack", FIRST)
+        assert engine.ended() == "CREATE_COMPLETE"
+
+
+def test_what_was_answered_is_there(tmp_path: Path) -> None:
+    """Each round ends right after an answer, while a request is perhaps under way."""
+    with killable(tmp_path) as engine:
+        for number in range(4):
+            make_function(engine, f"f{number}", f"def handler(e, c): return {number}")
+            engine.kill()
+            engine.start()
+            for each in range(number + 1):
+                answer = engine.client("lambda").invoke(FunctionName=f"f{each}")
+                assert json.load(answer["Payload"]) == each
+
+
+def test_logs_are_there_after_a_flush(tmp_path: Path) -> None:
+    with killable(tmp_path) as engine:
+        make_function(engine, "f", "def handler(e, c): print('said')")
+        engine.client("lambda").invoke(FunctionName="f")
+        time.sleep(0.5)
+        engine.kill()
+        engine.start()
+        found = engine.client("logs").filter_log_events(logGroupName="/aws/lambda/f")
+        assert [event["message"] for event in found["events"]].count("said\n") == 1
+
+
+def test_what_a_killed_engine_ran_is_ended_and_cleared_away(tmp_path: Path) -> None:
+    stubborn = (
+        "import os, subprocess, time\n"
+        "def handler(event, context):\n"
+        "    subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with killable(tmp_path) as engine:
+        make_function(engine, "f", stubborn)
+        engine.client("lambda").invoke(FunctionName="f", InvocationType="Event")
+        environments = engine.data / "environments"
+        wait_until(lambda: _runs_in(environments, "sleep"), "the function did not start")
+        state = engine.data / "state"
+        engine.kill()
+        (state / "blobs" / "half.1-2.partial").write_bytes(b"half")
+        (state / "tasks" / ".partial-x").mkdir()
+        engine.start()
+        wait_until(lambda: not _runs_in(environments, ""), "processes are left")
+        assert not environments.exists() or not list(environments.iterdir())
+        assert len(list((state / "blobs").iterdir())) == 1
+        assert len(list((state / "tasks").iterdir())) == 1
+
+
+def _runs_in(environments: Path, program: str) -> bool:
+    """Whether a process of a function runs this program."""
+    mark = f"TMPDIR={environments.resolve()}/".encode()
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            runs = program.encode() in (each / "cmdline").read_bytes()
+            if runs and mark in (each / "environ").read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"not a database at all, but a text" * 100, "is not a database of Lamington"),
+        (b"SQLite format 3\x00" + b"\xff" * 8192, "is not a database of Lamington|is damaged"),
+    ],
+)
+def test_a_directory_that_is_damaged_is_refused_in_words(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "engine.db").write_bytes(content)
+    ran = subprocess.run(
+        [LAMINGTON, "engine", "--data", str(tmp_path), "--aws-port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert ran.returncode == 2
+    assert re.search(said, ran.stderr)
+    assert "Traceback" not in ran.stderr
