@@ -80,7 +80,7 @@ def render_differences() -> str:
     ]
     for part, title in PARTS.items():
         found = [
-            f"- {_sentence(text)} ({_place(path, name)})"
+            f"- {_place(path, name)}: {text.rstrip('.')}"
             for path in sorted((SOURCE / part).rglob("*.py"))
             for name, docstring in documented(path)
             for text in lines_of(docstring, "Differs")
@@ -105,14 +105,9 @@ def _rows_of(verdict: str) -> Iterator[str]:
                 yield f"- {words}: {why} (`{path.name}`)"
 
 
-def _sentence(text: str) -> str:
-    text = text.rstrip(".")
-    return text if text.startswith("`") else text[:1].upper() + text[1:]
-
-
 def _place(path: Path, name: str) -> str:
     module = path.relative_to(SOURCE).with_suffix("").as_posix()
-    return f"`{module}`, `{name}`" if name else f"`{module}`"
+    return f"`{name}` ({module})" if name else module
 
 
 def render_settings() -> str:
@@ -233,7 +228,7 @@ def _flags(command: click.Command) -> str:
         if isinstance(parameter, click.Option):
             record = parameter.get_help_record(context)
             assert record is not None
-            rows.append((f"`{record[0]}`", record[1]))
+            rows.append((f"`{record[0]}`", " ".join(record[1].split())))
     text = f"`lamington {command.name} {usage}`{also}\n"
     return text + ("\n" + "\n".join(_table(("Flag", "What it does"), rows)) + "\n" if rows else "")
 

@@ -49,6 +49,8 @@ def _resource(kind: str, /, _depends_on: tuple[str, ...] = (), **given: Any) -> 
 
 
 API = {"Ref": "Api"}
+OWN_STAGE = "own"
+"""The stage that goes with its deployment and is no resource of the stack."""
 
 
 def _method(answer: str) -> dict[str, Any]:
@@ -96,6 +98,28 @@ def _common(word: str, path: str) -> dict[str, Any]:
     }
 
 
+def _whole(word: str) -> dict[str, Any]:
+    """An API by its definition alone, and a deployment that makes its stage itself."""
+    operation = {
+        "responses": {"200": {"description": word}},
+        "x-amazon-apigateway-integration": {"type": "mock"},
+    }
+    definition = {
+        "swagger": "2.0",
+        "info": {"title": "whole", "version": "1"},
+        "paths": {f"/{word}": {"get": operation}, "/both": {"post": operation}},
+    }
+    return {
+        "Whole": _resource("ApiGateway::RestApi", Body=definition),
+        "WholeDeployment": _resource(
+            "ApiGateway::Deployment",
+            RestApiId={"Ref": "Whole"},
+            StageName=OWN_STAGE,
+            StageDescription={"LoggingLevel": "INFO"},
+        ),
+    }
+
+
 def _served(deployment: str, version: str, word: str) -> dict[str, Any]:
     return {
         version: _resource(
@@ -120,6 +144,7 @@ def _served(deployment: str, version: str, word: str) -> dict[str, Any]:
 
 FIRST: dict[str, Any] = {
     **_common("first", "cakes"),
+    **_whole("first"),
     **_served("DeploymentOne", "VersionOne", "first"),
     "Role": _resource(
         "IAM::Role",
@@ -137,6 +162,7 @@ FIRST: dict[str, Any] = {
 
 SECOND: dict[str, Any] = {
     **_common("second", "buns"),
+    **_whole("second"),
     **_served("DeploymentTwo", "VersionTwo", "second"),
     "Role": _resource(
         "IAM::Role", AssumeRolePolicyDocument=_trust(), Policies=[_policy("own", "s3:*")]
@@ -209,6 +235,14 @@ async def _of_function(call: Call, name: str) -> list[tuple[str, str]]:
 async def _of_api(call: Call, api_id: str) -> list[tuple[str, str]]:
     kind = "AWS::ApiGateway::"
     found = [(f"{kind}RestApi", api_id)]
+    stages = (await call("apigateway:GetStages", restApiId=api_id)).get("item", ())
+    for each in stages:
+        if each["stageName"] != OWN_STAGE:
+            found.append((f"{kind}Stage", each["stageName"]))
+    for each in (await call("apigateway:GetDeployments", restApiId=api_id)).get("items", ()):
+        found.append((f"{kind}Deployment", each["id"]))
+    if any(each["stageName"] == OWN_STAGE for each in stages):
+        return found  # What is in this API its definition says; `contents` looks at it.
     for each in (await call("apigateway:GetResources", restApiId=api_id))["items"]:
         if each["path"] != "/":
             found.append((f"{kind}Resource", each["id"]))
@@ -221,10 +255,6 @@ async def _of_api(call: Call, api_id: str) -> list[tuple[str, str]]:
     for each in responses["items"]:
         if not each["defaultResponse"]:
             found.append((f"{kind}GatewayResponse", f"{api_id}|{each['responseType']}"))
-    for each in (await call("apigateway:GetDeployments", restApiId=api_id)).get("items", ()):
-        found.append((f"{kind}Deployment", each["id"]))
-    for each in (await call("apigateway:GetStages", restApiId=api_id)).get("item", ()):
-        found.append((f"{kind}Stage", each["stageName"]))
     return found
 
 
@@ -263,6 +293,13 @@ async def contents(call: Call) -> dict[str, Any]:
     shown["model"] = model["schema"], model["contentType"]
     stage = await call("apigateway:GetStage", restApiId=api, stageName="live")
     shown["stage"] = stage["variables"]
+    whole = await call("apigateway:GetResources", restApiId=ids["Whole"])
+    shown["whole"] = sorted(each["path"] for each in whole["items"])
+    own = await call("apigateway:GetStage", restApiId=ids["Whole"], stageName=OWN_STAGE)
+    shown["own stage"] = (
+        own["deploymentId"] == ids["WholeDeployment"],
+        own["methodSettings"]["*/*"]["loggingLevel"],
+    )
     shown["deployed"] = [
         name for name, physical_id in ids.items() if physical_id == stage["deploymentId"]
     ]

@@ -27,6 +27,7 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import HTTPClientError
 
+from conftest import ExampleCopies
 from crash_world import (
     CAPABILITIES,
     FIRST,
@@ -39,7 +40,7 @@ from crash_world import (
     require_as_recorded,
     status,
 )
-from processes import LAMINGTON, free_port, get, wait_until
+from processes import LAMINGTON, free_port, get, up, wait_until
 
 ROLE = "arn:aws:iam::000000000000:role/r"
 
@@ -142,9 +143,9 @@ def make_function(engine: KillableEngine, name: str, source: str) -> None:
 class Watch:
     """Reads a running engine's database beside it, and kills it after so many stack events."""
 
-    def __init__(self, engine: KillableEngine) -> None:
-        self._engine = engine
-        path = engine.data / "state" / "engine.db"
+    def __init__(self, data: Path, kill: Callable[[], None]) -> None:
+        self._kill = kill
+        path = data / "state" / "engine.db"
         self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
 
     def __enter__(self) -> "Watch":
@@ -169,7 +170,7 @@ class Watch:
         deadline = time.monotonic() + 5
         while self._events() < wanted and time.monotonic() < deadline:
             pass
-        self._engine.kill()
+        self._kill()
 
     def _events(self) -> int:
         [[count]] = self._database.execute("SELECT count(*) FROM stack_events")
@@ -207,7 +208,7 @@ def test_a_stack_whose_engine_is_killed_ends_as_if_it_had_not_been(tmp_path: Pat
             expected[name] = asyncio.run(contents(engine.call))
         for operation, resources, events in MOMENTS:
             _bring_to_start(engine, operation)
-            with Watch(engine) as watch:
+            with Watch(engine.data, engine.kill) as watch:
                 begin = functools.partial(engine.begin, operation, resources)
                 found = watch.kill_after(events, begin)
             cut_off += found.endswith("IN_PROGRESS")
@@ -234,6 +235,43 @@ def _bring_to_start(engine: KillableEngine, operation: str) -> None:
     if operation != "CreateStack":
         engine.begin("CreateStack", FIRST)
         assert engine.ended() == "CREATE_COMPLETE"
+
+
+def test_up_that_is_killed_as_it_raises_its_service_serves_when_started_again(
+    example: ExampleCopies,
+) -> None:
+    root = example("hello")
+    source = root / "functions" / "hello" / "index.js"
+    with up(root):
+        pass
+    cut_off = 0
+    for number, events in enumerate((1, 3, 5, 7)):
+        source.write_text(f"exports.handler = async () => 'Hello, {number}!';\n")
+        process: list[subprocess.Popen[bytes]] = []
+        with Watch(root / ".lamington", lambda: _kill(process)) as watch:  # noqa: B023
+            found = watch.kill_after(events, lambda: process.append(_begin_up(root)))  # noqa: B023
+        cut_off += found.endswith("IN_PROGRESS")
+        with up(root) as running:
+            answer = json.loads(running.get("/hello"))
+            assert answer == f"Hello, {number}!"
+    print(f"{cut_off} of 4 kills cut an update off")
+    assert cut_off
+
+
+def _begin_up(root: Path) -> "subprocess.Popen[bytes]":
+    ports = ["--port", str(free_port()), "--aws-port", str(free_port())]
+    return subprocess.Popen(
+        [LAMINGTON, "up", ".", *ports],
+        cwd=root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _kill(processes: list["subprocess.Popen[bytes]"]) -> None:
+    [process] = processes
+    process.kill()
+    process.wait(10)
 
 
 def test_what_was_answered_is_there(tmp_path: Path) -> None:

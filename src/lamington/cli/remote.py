@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lamington.cli.up import load_engine_state
+from lamington.core.aws import DEFAULT_REGION
 from lamington.core.errors import LamingtonError, UsageError
 
 
@@ -35,9 +36,10 @@ class Endpoint:
                 region_name=self.region,
             )
         else:
-            session = boto3.Session(
-                profile_name=self.profile or None, region_name=self.region or None
-            )
+            # As in a deploy: the flag's region, the profile's, then the default.
+            session = boto3.Session(profile_name=self.profile or None)
+            region = self.region or session.region_name or DEFAULT_REGION
+            session = boto3.Session(profile_name=self.profile or None, region_name=region)
         return session.client(service, endpoint_url=self.url or None, config=config)
 
     def physical_id(self, logical_id: str) -> str:
@@ -79,4 +81,11 @@ def remote_error(error: Exception) -> RemoteError:
     answer = getattr(error, "response", {}).get("Error", {})
     if answer:
         return RemoteError(f"{answer.get('Code')}: {answer.get('Message')}")
-    return RemoteError(str(error), hint="is the engine running? `lamington up` starts it")
+    words = str(error).lower()
+    if "credentials" in words:
+        hint = "give credentials by `--profile`, or by AWS_ACCESS_KEY_ID and its like"
+    elif "profile" in words:
+        hint = "`aws configure list-profiles` names them"
+    else:
+        hint = "is the engine running? `lamington up` starts it"
+    return RemoteError(str(error), hint=hint)

@@ -78,6 +78,7 @@ class Up:
         self._stack_name = ""
         self._failures = Failures(output)
         self._told: set[str] = set()
+        self._is_raised = asyncio.Event()
         self._builder = Builder(options.root, options.root / ".lamington" / "build")
 
     async def run(self) -> None:
@@ -85,9 +86,12 @@ class Up:
         stopped = asyncio.Event()
         _stop_on_signals(stopped)
         started = time.perf_counter()
-        built = self._builder.build(self._options.stage)
-        self._stack_name = built.stack_name
+        watching = self._options.watch and asyncio.create_task(self._watch(stopped))
+        # The watch begins before the first build: nothing saved from here on is missed.
+        await asyncio.sleep(0)
         try:
+            built = self._builder.build(self._options.stage)
+            self._stack_name = built.stack_name
             self._engine.data_plane.report = self._failures.report
             if self._options.show_logs:
                 self._engine.telemetry.follower = FunctionLogs(self._output).show
@@ -95,11 +99,11 @@ class Up:
             raised = await self._raise(built)
             url = await self._serve(raised)
             self._announce(built, raised, url, time.perf_counter() - started)
-            watching = asyncio.create_task(self._watch(stopped)) if self._options.watch else None
+            self._is_raised.set()
             await stopped.wait()
-            if watching is not None:
-                watching.cancel()
         finally:
+            if watching:
+                watching.cancel()
             await self._engine.stop()
             # Last, since `down` takes its absence for a sign that the directory is free.
             self._state_path.unlink(missing_ok=True)
@@ -182,6 +186,7 @@ class Up:
             debounce=DEBOUNCE_MS,
             step=STEP_MS,
         ):
+            await self._is_raised.wait()
             started = time.perf_counter()
             names = _names((Path(path) for _, path in changes), self._options.root)
             try:

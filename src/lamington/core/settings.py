@@ -94,6 +94,5 @@ def _convert(name: str, default: Any, given: Any) -> Any:
     try:
         return form(given)
     except ValueError:
-        raise UsageError(
-            f"`{given}` is not a value for `{name}`", hint=f"give a {form.__name__}"
-        ) from None
+        number = "a whole number" if form is int else "a number"
+        raise UsageError(f"`{given}` is not a value for `{name}`", hint=f"give {number}") from None
