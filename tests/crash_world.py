@@ -5,7 +5,10 @@ It is asked through AWS's own operations, in this process or over HTTP.
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 Call = Callable[..., Awaitable[Mapping[str, Any]]]
 """Calls an operation by its name, `lambda:ListFunctions`, with its members as arguments."""
@@ -263,6 +266,13 @@ async def require_as_recorded(call: Call) -> None:
     rows = await recorded(call)
     seen = sorted(row for row in rows.values() if row[0] not in UNSEEN)
     assert await existing(call) == seen
+    for each in (await call("lambda:ListFunctions"))["Functions"]:
+        function = await call("lambda:GetFunction", FunctionName=each["FunctionName"])
+        assert _is_file(function["Code"]["Location"])
+
+
+def _is_file(uri: str) -> bool:
+    return Path(url2pathname(urlsplit(uri).path)).is_file()
 
 
 async def contents(call: Call) -> dict[str, Any]:

@@ -5,6 +5,8 @@ runs once while every state of the database that it passes is kept, and then an 
 on each of them: that is every moment at which a kill makes a difference.
 """
 
+import asyncio
+import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
@@ -31,6 +33,7 @@ from crash_world import (
 from lamington.core.aws import Scope
 from lamington.core.settings import load_settings
 from lamington.engine.engine import Engine
+from lamington.stack.entities import StackEvent
 
 SCOPE = Scope(account_id="000000000000", region="us-east-1")
 
@@ -58,7 +61,7 @@ class Moments:
         with sqlite3.connect(kept / "state" / "engine.db") as copy:
             self._reader.backup(copy)
         copy.close()
-        (kept / "state" / "blobs").symlink_to(self._blobs.resolve())
+        shutil.copytree(self._blobs, kept / "state" / "blobs", copy_function=os.link)
         self.kept.append(kept)
 
     def close(self) -> list[Path]:
@@ -87,15 +90,38 @@ async def engine_on(data: Path, moments: Path | None = None) -> AsyncIterator[tu
 
 
 async def run(engine: Engine, call: Call, operation: str, resources: Mapping[str, Any]) -> str:
-    """Run a stack operation to its end, and give its status."""
-    given = {"TemplateBody": body(resources), "Capabilities": CAPABILITIES}
+    """Run a stack operation to its end, and give its status.
+
+    `CreateStack, DeleteStack` is a create that a delete overtakes.
+    """
+    first, _, overtaking = operation.partition(", ")
     name = STACK
-    if operation == "DeleteStack":
-        given = {}
-        found = await call("cloudformation:DescribeStacks", StackName=STACK)
-        name = found["Stacks"][0]["StackId"]
-    await call(f"cloudformation:{operation}", StackName=STACK, **given)
+    if first == "DeleteStack":
+        name = await _delete(call)
+    else:
+        given = {"TemplateBody": body(resources), "Capabilities": CAPABILITIES}
+        well_under_way = asyncio.Event()
+        told: list[str] = []
+
+        def tell(event: StackEvent) -> None:
+            told.append(event.logical_id)
+            if len(told) == 30:
+                well_under_way.set()
+
+        unsubscribe = engine.stacks.subscribe(tell)
+        await call(f"cloudformation:{first}", StackName=STACK, **given)
+        if overtaking:
+            await well_under_way.wait()
+            assert (await status(call)).endswith("IN_PROGRESS")
+            name = await _delete(call)
+        unsubscribe()
     return await engine.stacks.wait(name, SCOPE)
+
+
+async def _delete(call: Call) -> str:
+    found = await call("cloudformation:DescribeStacks", StackName=STACK)
+    await call("cloudformation:DeleteStack", StackName=STACK)
+    return str(found["Stacks"][0]["StackId"])
 
 
 async def expected_contents(directory: Path) -> dict[str, dict[str, Any]]:
@@ -134,6 +160,14 @@ CASES = {
         operations=(("CreateStack", FIRST), ("UpdateStack", failing(SECOND))),
         ends={"CREATE_COMPLETE": "first", "UPDATE_ROLLBACK_COMPLETE": "first"},
     ),
+    "overtaken create": Case(
+        operations=(("CreateStack, DeleteStack", FIRST),),
+        ends={"CREATE_COMPLETE": "first", "": ""},
+    ),
+    "overtaken update": Case(
+        operations=(("CreateStack", FIRST), ("UpdateStack, DeleteStack", SECOND)),
+        ends={"CREATE_COMPLETE": "first", "UPDATE_COMPLETE": "second", "": ""},
+    ),
     "delete": Case(
         operations=(("CreateStack", FIRST), ("DeleteStack", {})),
         ends={"CREATE_COMPLETE": "first", "": ""},
@@ -155,36 +189,37 @@ async def test_a_start_after_any_commit_puts_all_in_order(tmp_path: Path, case: 
     moments = sorted((tmp_path / "moments").iterdir(), key=lambda path: int(path.name))
     assert len(moments) > 15
     reached = set()
+    started = len(moments)
     for number, moment in enumerate(moments):
         # Now and then the recovery is killed as well, after each of its own commits.
-        again = tmp_path / "again" if number % 9 == 5 else None
-        reached.add(await require_in_order(moment, ends, expected, again))
-        if again is not None:
-            for each in again.iterdir() if again.is_dir() else ():
-                await require_in_order(each, ends, expected, None)
-            shutil.rmtree(again, ignore_errors=True)
+        recovery = tmp_path / "again" / str(number) if number % 9 == 5 else None
+        reached.add(await require_in_order(moment, ends, expected, recovery))
+        if recovery is not None and recovery.is_dir():
+            for later in recovery.iterdir():
+                started += 1
+                await require_in_order(later, ends, expected)
+        if number % 4 == 0:
+            async with engine_on(moment) as (engine, call):
+                await require_useful(engine, call, expected)
     assert list(ends)[-1] in reached
-    print(case, len(moments))
+    print(f"{case}: {len(moments)} moments, {started} starts")
 
 
 async def require_in_order(
     data: Path,
     ends: Mapping[str, str],
     expected: Mapping[str, Mapping[str, Any]],
-    moments: Path | None,
+    moments: Path | None = None,
 ) -> str:
-    """Start on a state that a kill left; all is as it ends, can be changed, and goes away."""
-    async with engine_on(data, moments) as (engine, call):
+    """Start on a state that a kill left, and look whether all is as it ends; gives the status."""
+    async with engine_on(data, moments) as (_, call):
         ended = await status(call)
-        assert ended in ends, (data.name, ended, await failures(call))
+        assert ended in ends, (data, ended, await failures(call))
         if ends[ended]:
             await require_as_recorded(call)
-            assert await contents(call) == expected[ends[ended]], data.name
+            assert await contents(call) == expected[ends[ended]], data
         else:
-            assert await existing(call) == [], data.name
-    if moments is None:
-        async with engine_on(data) as (engine, call):
-            await require_useful(engine, call, ends[ended], expected)
+            assert await existing(call) == [], data
     return ended
 
 
@@ -199,15 +234,16 @@ async def failures(call: Call) -> list[str]:
 
 
 async def require_useful(
-    engine: Engine, call: Call, now: str, expected: Mapping[str, Mapping[str, Any]]
+    engine: Engine, call: Call, expected: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """A stack goes on as if nothing had happened, and goes without a trace."""
-    if now:
-        other = {"first": "second", "second": "first"}[now]
+    now = await status(call)
+    if now and now != "ROLLBACK_COMPLETE":
+        other = "first" if now == "UPDATE_COMPLETE" else "second"
         resources = {"first": FIRST, "second": SECOND}[other]
         assert await run(engine, call, "UpdateStack", resources) == "UPDATE_COMPLETE"
         await require_as_recorded(call)
         assert await contents(call) == expected[other]
-    if await status(call):
+    if now:
         assert await run(engine, call, "DeleteStack", {}) == "DELETE_COMPLETE"
     assert await existing(call) == []

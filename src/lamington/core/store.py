@@ -158,7 +158,8 @@ class Table(Generic[Row]):
                 limit + 1,
             ),
         ).fetchall()
-        rows = [self._decoder.decode(row) for _, row in found[:limit]]
+        with self._readable():
+            rows = [self._decoder.decode(row) for _, row in found[:limit]]
         return Page(rows=rows, marker=found[limit - 1][0] if len(found) > limit else None)
 
     def all(self, scope: Scope, *prefix: str) -> list[Row]:

@@ -72,7 +72,7 @@ class Engine:
         self._aws_server = HttpServer(self._answer_aws)
         # Above the gateway's own limit, so that the refusal is API Gateway's.
         limits = ServerLimits(body_bytes_max=2 * PAYLOAD_MAX_BYTES)
-        self._service_server = HttpServer(self._answer_service, limits=limits)
+        self._service_server = HttpServer(self._answer_service, limits=limits, eager=True)
         self._service: tuple[str, str] | None = None
         self._service_port = 0
         self.aws_endpoint = ""
@@ -90,6 +90,7 @@ class Engine:
             ids=self._ids,
             settings=settings,
         )
+        self.invoker.capacity.is_alone = lambda: self._service_server.alone
         functions = FunctionOperations(
             registry=self._registry,
             invoker=self.invoker,

@@ -10,17 +10,18 @@ import errno
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from types import CoroutineType
-from typing import cast
+from typing import Any, cast
 
 import httptools
 
 from lamington.core.clock import Clock, SystemClock
+from lamington.core.coroutines import finish
 from lamington.core.errors import UsageError
 from lamington.core.http import Headers, Request, Response
 
@@ -57,8 +58,15 @@ class HttpServer:
         *,
         limits: ServerLimits | None = None,
         clock: Clock | None = None,
+        eager: bool = False,
     ) -> None:
+        """`eager` begins each answer at once, without a task until it first waits: for answerers
+        that ask for none before."""
         self.answerer = answerer
+        self.eager = eager
+        self.alone = False
+        """Whether the last two requests came from one connection: nobody else is waiting."""
+        self._last: _Connection | None = None
         self.limits = limits or ServerLimits()
         self.connections: set[_Connection] = set()
         self.stopping = False
@@ -115,8 +123,14 @@ class HttpServer:
 
     def closed(self, connection: "_Connection") -> None:
         self.connections.discard(connection)
+        self._last = None
         if self._emptied is not None and not self.connections:
             self._emptied.set()
+
+    def note_turn(self, connection: "_Connection") -> None:
+        """Note whose request is served."""
+        self.alone = connection is self._last
+        self._last = connection
 
     def _tick(self) -> None:
         self._read_clock()
@@ -344,8 +358,12 @@ class _Connection(asyncio.Protocol):
     def _serve(self, request: Request, keeps: bool, is_old: bool) -> None:
         """Start one request; an answer that is ready is written before this returns."""
         self._active = True
+        server = self._server
+        server.note_turn(self)
         try:
-            answer = self._server.answerer(request)
+            answer = server.answerer(request)
+            if server.eager and isinstance(answer, CoroutineType):
+                answer = _begun(answer)
         except Exception as error:  # noqa: BLE001 -- one request: logged and answered
             answer = _failure(request, error)
         if type(answer) is Response:
@@ -509,6 +527,16 @@ def _target(url: bytes) -> str:
 
 async def _awaited(answer: Awaitable[Response]) -> Response:
     return await answer
+
+
+def _begun(coroutine: Coroutine[Any, Any, Response]) -> Response | Awaitable[Response]:
+    """The response of a coroutine that never waits, or else the rest of it."""
+    try:
+        blocked = coroutine.send(None)
+    except StopIteration as end:
+        response: Response = end.value
+        return response
+    return finish(coroutine, blocked)
 
 
 def _failure(request: Request, error: BaseException) -> Response:

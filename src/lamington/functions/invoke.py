@@ -139,7 +139,7 @@ class FunctionInvoker:
         self._settings = settings
         self.aws_endpoint_url = ""
         """What functions get as AWS_ENDPOINT_URL: known once the engine listens."""
-        self._capacity = Capacity(settings.environments_max)
+        self.capacity = Capacity(settings.environments_max)
         self._targets: dict[str, _Target] = {}
         self._pools: dict[tuple[Scope, str, str], tuple[FunctionVersion, Pool]] = {}
         self._drained: set[Pool] = set()
@@ -242,7 +242,7 @@ class FunctionInvoker:
     @property
     def environments(self) -> int:
         """Execution environments that live now."""
-        return self._capacity.used
+        return self.capacity.used
 
     async def close(self) -> None:
         """End all environments and wait until their processes are gone."""
@@ -310,7 +310,7 @@ class FunctionInvoker:
 
         return Pool(
             launch=launch,
-            capacity=self._capacity,
+            capacity=self.capacity,
             timers=asyncio.get_running_loop(),
             timeout_s=version.timeout_s,
             init_timeout_s=self._settings.init_timeout_s,
@@ -350,7 +350,7 @@ class FunctionInvoker:
         self._reaper = None
         for _, pool in self._pools.values():
             pool.reap(self._settings.idle_s)
-        if self._capacity.used:
+        if self.capacity.used:
             self._arm_reaper()
 
 

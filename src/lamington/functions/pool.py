@@ -28,6 +28,10 @@ GROWTH_INTERVAL_S = 0.02
 QUEUED_MAX = 3
 """Requests handed to a busy environment of a fast function ahead of its being free."""
 
+LINGER_BELOW_S = 0.0005
+"""Where nobody else waits, the reply of a function that takes less is awaited on the spot: a turn
+of the loop and its wake-ups cost as much as the function."""
+
 FAST_S = 0.005
 WORST_DECAY = 0.999
 LEAST_WINDOW = 32
@@ -55,6 +59,8 @@ class PooledEnvironment(Protocol):
 
     def send(self, request: Request, spent_s: float = 0.0) -> None: ...
 
+    def linger(self) -> None: ...
+
     def fail(self, request: Request, failure: InitFailure, started_wall: float) -> None: ...
 
     def expire(self) -> None: ...
@@ -70,6 +76,10 @@ class Timers(Protocol):
     ) -> asyncio.TimerHandle | Any: ...
 
 
+def _never() -> bool:
+    return False
+
+
 class Capacity:
     """The environments that the machine may hold, all functions together.
 
@@ -79,6 +89,8 @@ class Capacity:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._used = 0
+        self.is_alone: Callable[[], bool] = _never
+        """Whether the engine has nothing to do but the request at hand: its listener knows."""
         self._pools: list[Pool] = []
         self.hungry: deque[Pool] = deque()
 
@@ -165,7 +177,10 @@ class Pool:
     def submit(self, request: Request) -> None:
         """Hand a request to an idle environment, or let it wait for one, in order."""
         if self._idle:
-            self._idle.pop().send(request)
+            environment = self._idle.pop()
+            environment.send(request)
+            if self._mean_s < LINGER_BELOW_S and self._capacity.is_alone():
+                environment.linger()
         else:
             self._wait(request)
         if self._deadline_timer is None:

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
+from lamington.core.coroutines import Resumed
 from lamington.core.errors import AwsError
 from lamington.functions.entities import (
     REQUEST_PAYLOAD_MAX_BYTES,
@@ -187,35 +188,10 @@ def _is_cancelled(blocked: Any) -> bool:
     return blocked is not None and bool(blocked.cancelled())
 
 
-class _Resumed:
-    """Waits for what a coroutine is blocked on, then drives the coroutine to its end."""
-
-    __slots__ = ("_blocked", "_coroutine")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], blocked: Any) -> None:
-        self._coroutine = coroutine
-        self._blocked = blocked
-
-    def __await__(self) -> Generator[Any, None, None]:
-        blocked = self._blocked
-        try:
-            while True:
-                if blocked is not None:
-                    blocked._asyncio_future_blocking = True
-                try:
-                    yield blocked
-                except BaseException as error:  # noqa: BLE001  # whatever it is, is the coroutine's
-                    blocked = self._coroutine.throw(error)
-                else:
-                    blocked = self._coroutine.send(None)
-        except StopIteration:
-            return
-
-
 async def _finish(coroutine: Coroutine[Any, Any, Any], blocked: Any) -> None:
     """See an invocation to its end that nobody waits for any more."""
     try:
-        await _Resumed(coroutine, blocked)
+        await Resumed(coroutine, blocked)
     except AwsError:
         return
 
