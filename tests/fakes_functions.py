@@ -14,11 +14,11 @@ from lamington.core.clock import Ids, ManualClock
 from lamington.core.store import Store
 from lamington.functions.entities import InvalidParameterValueException
 from lamington.functions.invoke import Invocation, InvocationResult
+from lamington.functions.log_store import LogStore
 from lamington.functions.operations.functions import FunctionOperations
 from lamington.functions.operations.logs import LogOperations
 from lamington.functions.operations.registry import FunctionRegistry
 from lamington.functions.packages import Packages
-from lamington.functions.log_store import LogStore
 from lamington.stack.entities import ValidationError
 
 SCOPE = Scope(account_id="111111111111", region="us-east-1")

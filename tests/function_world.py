@@ -15,8 +15,8 @@ from lamington.core.settings import Settings
 from lamington.core.store import Store
 from lamington.functions.entities import FunctionVersion, ResourceNotFoundException
 from lamington.functions.invoke import FunctionInvoker, Invocation, InvocationResult
-from lamington.functions.packages import Packages
 from lamington.functions.log_store import LogStore
+from lamington.functions.packages import Packages
 from lamington.functions.telemetry import Telemetry
 
 SCOPE = Scope(account_id="111111111111")

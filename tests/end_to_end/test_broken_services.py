@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ExampleCopies
+from example_copies import ExampleCopies
 from processes import run_lamington
 
 Break = Callable[[Path], None]

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from conftest import ExampleCopies
+from example_copies import ExampleCopies
 from lamington.testing import running_service
 
 EVENT_HANDLER = "exports.handler = function (event, context) { context.succeed(event); };\n"

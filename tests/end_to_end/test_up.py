@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ExampleCopies
+from example_copies import ExampleCopies
 from processes import (
     LAMINGTON,
     descendants,

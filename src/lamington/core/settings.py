@@ -39,6 +39,11 @@ class Settings:
         100, "execution environments that may live at once, all functions together"
     )
     idle_s: float = _setting(600.0, "seconds after which an idle execution environment is ended")
+    attend_us: int = _setting(
+        300,
+        "microseconds that the engine and a fast function's process wait actively for each other"
+        " while a single client asks; 0 lets them sleep at once",
+    )
     init_timeout_s: float = _setting(10.0, "limit of a function's init phase, in seconds")
     log_flush_s: float = _setting(0.25, "seconds between two writes of buffered log events")
     log_bytes_max: int = _setting(

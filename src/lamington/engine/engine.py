@@ -90,7 +90,8 @@ class Engine:
             ids=self._ids,
             settings=settings,
         )
-        self.invoker.capacity.is_alone = lambda: self._service_server.alone
+        if settings.attend_us and (os.cpu_count() or 1) > 1:
+            self.invoker.capacity.is_alone = lambda: self._service_server.alone
         functions = FunctionOperations(
             registry=self._registry,
             invoker=self.invoker,

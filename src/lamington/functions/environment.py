@@ -7,7 +7,6 @@ serves next (`pool`), how a process is fenced in (`isolation`).
 
 import asyncio
 import hashlib
-import select
 import shutil
 import time
 from collections import deque
@@ -30,9 +29,8 @@ from lamington.functions.log_entries import RECORD_BREAK, render_system_event, r
 from lamington.functions.telemetry import EnvironmentLog
 
 READY, INIT_ERROR, RESULT, ERROR, FATAL, HANDLED_ERROR = 1, 2, 3, 4, 5, 6
-INVOKE = 1
-LINGER_MS = 1
-RECEIVE_BYTES = 65_536
+INVOKE, INVOKE_ATTENTIVELY = 1, 2
+ATTENDED_BYTES = 16_384
 
 INVOCATION: Final = Struct("<IBHHHHd")
 """Length of what follows, kind, lengths of request id, ARN, trace id and client context,
@@ -197,7 +195,7 @@ class Environment:
         link.open(
             IsolatedProcess(
                 plan.program.argv,
-                [str(plan.sdk_directory or "")],
+                [str(plan.sdk_directory or ""), str(plan.attend_s)],
                 render_variables(plan, self.log, self._temporary),
                 plan.task_root,
                 link.process_exited,
@@ -241,13 +239,14 @@ class Environment:
 
     # Invoke
 
-    def send(self, request: Request, spent_s: float = 0.0) -> None:
+    def send(self, request: Request, spent_s: float = 0.0, *, attend: bool = False) -> None:
         """Hand over an invocation; its outcome comes through the request's future.
 
         A busy environment finds it in its socket when it is done with the one before; the time
         of an invocation counts from then.
 
-        `spent_s` of its time are over already: an init was run again for it.
+        `spent_s` of its time are over already: an init was run again for it. To `attend` is to
+        wait actively for the reply, for a moment, and to let the process do so for what follows.
         """
         timeout_s = self._plan.version.timeout_s
         wall = time.time() - spent_s
@@ -270,7 +269,7 @@ class Environment:
         link.write(
             INVOCATION.pack(
                 INVOCATION.size - 4 + len(texts) + len(payload),
-                INVOKE,
+                INVOKE_ATTENTIVELY if attend else INVOKE,
                 len(request.request_id),
                 len(request.function_arn),
                 len(request.trace_id),
@@ -280,11 +279,8 @@ class Environment:
             + texts
             + payload
         )
-
-    def linger(self) -> None:
-        """Wait a moment for the reply, with everything else: for fast functions, when alone."""
-        if self._link is not None:
-            self._link.linger()
+        if attend:
+            link.attend(self._plan.attend_s)
 
     def received(self, kind: int, memory_kb: int, cpu_us: int, payload: bytes) -> None:
         """Take the frame that ends an invocation."""
@@ -505,8 +501,6 @@ class _Link(asyncio.Protocol):
     def open(self, process: IsolatedProcess) -> None:
         self.process = process
         self._send = process.channel.send
-        self._readable = select.poll()
-        self._readable.register(process.channel, select.POLLIN)
         self._loop.add_reader(process.output, self._output_is_ready)
         self._output_open = True
 
@@ -534,15 +528,25 @@ class _Link(asyncio.Protocol):
             assert self._transport is not None, "connected before the first invocation"
             self._transport.write(memoryview(frame)[sent:])
 
-    def linger(self) -> None:
-        """Take the reply from the socket where it comes within a moment, ahead of the loop."""
-        if self._readable.poll(LINGER_MS):
+    def attend(self, seconds: float) -> None:
+        """Take the reply from the socket where it comes within a moment, ahead of the loop.
+
+        Sleeping until then costs more than the wait: a processor that sleeps wakes late and slow.
+        """
+        receive = self.process.channel.recv
+        until = time.monotonic() + seconds
+        while True:
             try:
-                data = self.process.channel.recv(RECEIVE_BYTES)
-            except (BlockingIOError, OSError):
+                data = receive(ATTENDED_BYTES)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    return
+            except OSError:
                 return
-            if data:
-                self.data_received(data)
+            else:
+                if data:
+                    self.data_received(data)
+                return
 
     def data_received(self, data: bytes) -> None:
         if not self._parts and len(data) >= REPLY.size:

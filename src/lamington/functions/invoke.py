@@ -300,6 +300,7 @@ class FunctionInvoker:
             task_root=self._packages.task_root(version.code).resolve(),
             sdk_directory=self._sdk,
             aws_endpoint_url=self.aws_endpoint_url,
+            attend_s=self._settings.attend_us / 1e6,
         )
 
         def launch(pool: Pool) -> PooledEnvironment:

@@ -22,6 +22,7 @@ class LaunchPlan:
     task_root: Path
     sdk_directory: Path | None = None
     aws_endpoint_url: str = ""
+    attend_s: float = 0.0
 
 
 def render_variables(plan: LaunchPlan, log: EnvironmentLog, temporary: Path) -> dict[str, str]:

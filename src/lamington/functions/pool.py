@@ -28,9 +28,9 @@ GROWTH_INTERVAL_S = 0.02
 QUEUED_MAX = 3
 """Requests handed to a busy environment of a fast function ahead of its being free."""
 
-LINGER_BELOW_S = 0.0005
-"""Where nobody else waits, the reply of a function that takes less is awaited on the spot: a turn
-of the loop and its wake-ups cost as much as the function."""
+ATTEND_BELOW_S = 0.0005
+"""Where nobody else waits, the reply of a function that takes less is waited for actively: the
+wake-ups of sleeping processes cost more than the function."""
 
 FAST_S = 0.005
 WORST_DECAY = 0.999
@@ -57,9 +57,7 @@ class PooledEnvironment(Protocol):
 
     async def start(self, limit_s: float, phase: str = "init") -> InitFailure | None: ...
 
-    def send(self, request: Request, spent_s: float = 0.0) -> None: ...
-
-    def linger(self) -> None: ...
+    def send(self, request: Request, spent_s: float = 0.0, *, attend: bool = False) -> None: ...
 
     def fail(self, request: Request, failure: InitFailure, started_wall: float) -> None: ...
 
@@ -177,10 +175,8 @@ class Pool:
     def submit(self, request: Request) -> None:
         """Hand a request to an idle environment, or let it wait for one, in order."""
         if self._idle:
-            environment = self._idle.pop()
-            environment.send(request)
-            if self._mean_s < LINGER_BELOW_S and self._capacity.is_alone():
-                environment.linger()
+            attend = self._mean_s < ATTEND_BELOW_S and self._capacity.is_alone()
+            self._idle.pop().send(request, attend=attend)
         else:
             self._wait(request)
         if self._deadline_timer is None:

@@ -73,7 +73,7 @@ class FakeEnvironment:
         self.state = State.RESET if failure else State.IDLE
         return failure
 
-    def send(self, request: Request, spent_s: float = 0.0) -> None:
+    def send(self, request: Request, spent_s: float = 0.0, *, attend: bool = False) -> None:
         self.state = State.BUSY
         self.requests.append(request)
         self.busy_since = self.world.timers.now

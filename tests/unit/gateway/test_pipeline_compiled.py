@@ -44,8 +44,8 @@ async def test_a_method_with_a_validator_takes_every_request_and_says_so() -> No
     gateway = SmallGateway({"GET /": method}, lambda event: {})
     assert (await gateway.send("GET /")).status == 200
     assert gateway.program.unemulated == (
-            "Request validation is not emulated yet: every request to `GET /` is taken.",
-        )
+        "Request validation is not emulated yet: every request to `GET /` is taken.",
+    )
 
 
 @pytest.mark.parametrize(

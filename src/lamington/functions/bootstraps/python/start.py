@@ -8,4 +8,4 @@ import sys
 import lamington_bootstrap  # type: ignore[import-not-found]  # found beside this file
 
 del sys.path[0]
-lamington_bootstrap.run(int(sys.argv[1]), sys.argv[2])
+lamington_bootstrap.run(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
