@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conftest import EXAMPLES, ExampleCopies
+from example_copies import EXAMPLES, ExampleCopies
 from lamington.core.errors import AwsError
 from lamington.testing import Answer, RunningEngine, RunningService, running_engine, running_service
 from processes import run_lamington, start_up
