@@ -8,7 +8,7 @@ tried first.
 import re
 from typing import Any
 
-import orjson
+import msgspec
 
 from lamington.gateway.vtl.limits import TemplateError
 
@@ -23,14 +23,17 @@ _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 
 
+_DECODER = msgspec.json.Decoder()
+
+
 def parse_json(text: str) -> Any:
     """Parse JSON text; what does not begin as an object or array and is no JSON is one string.
 
     Raises `TemplateError` for an object or array that even the lenient reading cannot follow.
     """
     try:
-        return orjson.loads(text)
-    except ValueError:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError):
         pass
     if text.lstrip(" \t\r\n")[:1] not in ("{", "["):
         return text

@@ -8,12 +8,11 @@ methods of these values to `methods`.
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-import orjson
+import msgspec
 
 from lamington.gateway.vtl.limits import (
     LIST_LENGTH_MAX,
@@ -29,43 +28,56 @@ _RANGE_LENGTH_MAX = 100_000
 _DEFINE_DEPTH_MAX = 2  # Velocity's directive.define.maxDepth
 
 
-@dataclass(slots=True, eq=False)
+# Values of a template's own are plain classes: a dataclass would be written to JSON as an object.
+
+
 class JavaList:
     """A Java list that is not a JSON array: a literal, a range, a view of a map."""
 
-    items: list[Any]
+    __slots__ = ("items",)
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
 
 
-@dataclass(slots=True, eq=False)
 class ContextMap:
     """A map within `$context`, which prints as nothing."""
 
-    entries: dict[Any, Any]
+    __slots__ = ("entries",)
+
+    def __init__(self, entries: dict[Any, Any]) -> None:
+        self.entries = entries
 
 
-@dataclass(slots=True, eq=False)
 class Entry:
     """One key with its value, from `entrySet()`."""
 
-    key: Any
-    value: Any
+    __slots__ = ("key", "value")
+
+    def __init__(self, key: Any, value: Any) -> None:
+        self.key = key
+        self.value = value
 
 
-@dataclass(slots=True, eq=False)
 class Loop:
     """`$foreach` for a template that hands it about instead of reading its members."""
 
-    length: int
-    parent: Any
-    count: int = 0
+    __slots__ = ("count", "length", "parent")
+
+    def __init__(self, length: int, parent: Any, count: int = 0) -> None:
+        self.length = length
+        self.parent = parent
+        self.count = count
 
 
-@dataclass(slots=True, eq=False)
 class Block:
     """What `#define` assigns: text that is rendered anew at each use."""
 
-    body: Callable[[], str]
-    depth: int = field(default=0)
+    __slots__ = ("body", "depth")
+
+    def __init__(self, body: Callable[[], str]) -> None:
+        self.body = body
+        self.depth = 0
 
     def render(self) -> str:
         """Render the block, or nothing when it prints itself: Velocity stops there too."""
@@ -125,8 +137,8 @@ def json_text(value: Any) -> str:
     Differs: AWS may write `/` as `\\/` and doubles as Java does; both are the same JSON.
     """
     try:
-        return orjson.dumps(value, _json_default, orjson.OPT_PASSTHROUGH_DATACLASS).decode()
-    except (TypeError, ValueError):
+        return _ENCODER.encode(value).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):
         # A lone surrogate, an integer beyond 64 bits, a key that is no string.
         try:
             return json.dumps(
@@ -143,6 +155,9 @@ def _json_default(value: Any) -> Any:
     if kind is ContextMap:
         return value.entries
     return text(value)
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_json_default)
 
 
 def well_formed(value: str) -> str:
