@@ -27,7 +27,7 @@ from lamington.service.problems import ServiceInvalid
 
 STATE_FILE = "engine.json"
 DEBOUNCE_MS = 40
-STEP_MS = 10
+STEP_MS = 20
 FAILURES_TOLD_PER_S = 10
 LOG_ENTRIES_SHOWN_PER_S = 20
 

@@ -4,6 +4,7 @@ It stands where S3 stands on AWS, for the one bucket that `up` fills. S3 itself 
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from lamington.core.aws import Scope
@@ -20,14 +21,15 @@ class Artifacts:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def put(self, bucket: str, key: str, content: bytes) -> None:
+    def put(self, bucket: str, key: str, read: Callable[[], bytes]) -> None:
+        """Keep what `read` gives; it is not called where the key is there: keys name contents."""
         path = self._path(bucket, key)
         if path.exists():
             path.touch()
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(content)
+        partial.write_bytes(read())
         partial.rename(path)
         self._prune(bucket)
 

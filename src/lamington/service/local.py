@@ -18,6 +18,8 @@ ARTIFACTS_BUCKET = "lamington-artifacts"
 TEMPLATE_BODY_MAX_BYTES = 51_200
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
 
+_RAISED_STATUSES = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+
 # A stack in one of these can only be deleted; its resources are gone or never came.
 _DEAD_STATUSES = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
 
@@ -32,7 +34,7 @@ class Target:
 
     caller: AwsCaller
     scope: Scope
-    publish: Callable[[str, str, bytes], None]
+    publish: Callable[[str, str, Callable[[], bytes]], None]
     wait: Callable[[str, Scope], Awaitable[str]]
 
 
@@ -56,7 +58,7 @@ async def raise_stack(
     failed create, as it was after a failed update.
     """
     for artifact in built.artifacts.values():
-        target.publish(ARTIFACTS_BUCKET, artifact.key, artifact.path.read_bytes())
+        target.publish(ARTIFACTS_BUCKET, artifact.key, artifact.path.read_bytes)
     request = {
         "StackName": name,
         "Capabilities": CAPABILITIES,
@@ -78,9 +80,11 @@ async def raise_stack(
     else:
         stack_id = existing["StackId"]
         changed = await _update(request, target)
-    status = await target.wait(stack_id, target.scope) if changed else existing_status(existing)
-    if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"} and changed:
-        raise StackFailedError(await first_failure(stack_id, target), hint=f"the stack is {status}")
+    if changed:
+        status = await target.wait(stack_id, target.scope)
+        if status not in _RAISED_STATUSES:
+            reason = await first_failure(stack_id, target)
+            raise StackFailedError(reason, hint=f"the stack is {status}")
     return await _raised(stack_id, target, changed=changed)
 
 
@@ -95,11 +99,6 @@ async def delete_stack(name: str, target: Target) -> bool:
     if status != "DELETE_COMPLETE":
         raise StackFailedError(await first_failure(stack_id, target), hint=f"the stack is {status}")
     return True
-
-
-def existing_status(stack: Mapping[str, Any] | None) -> str:
-    assert stack is not None
-    return str(stack["StackStatus"])
 
 
 async def first_failure(stack_id: str, target: Target) -> str:
@@ -127,7 +126,7 @@ def _template(built: BuiltService, target: Target) -> dict[str, str]:
     if len(text) <= TEMPLATE_BODY_MAX_BYTES:
         return {"TemplateBody": text.decode()}
     key = f"{built.name}/template-{hashlib.sha256(text).hexdigest()}.json"
-    target.publish(ARTIFACTS_BUCKET, key, text)
+    target.publish(ARTIFACTS_BUCKET, key, lambda: text)
     return {"TemplateURL": f"https://{ARTIFACTS_BUCKET}.s3.amazonaws.com/{key}"}
 
 
