@@ -81,6 +81,22 @@ class Store:
         finally:
             self._depth -= 1
 
+    @property
+    def log_bytes(self) -> int:
+        """The size of the write-ahead log, which `checkpoint` moves into the database."""
+        try:
+            return os.stat(self.directory / "engine.db-wal").st_size
+        except FileNotFoundError:
+            return 0
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the database, waiting for the disk: for another thread.
+
+        A wait for the disk takes a second on a busy one, and the loop must not have it.
+        """
+        with contextlib.closing(sqlite3.connect(self.directory / "engine.db")) as database:
+            database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     def close(self) -> None:
         self.database.close()
         os.close(self._lock)
@@ -228,6 +244,7 @@ def _open(path: Path) -> sqlite3.Connection:
             )
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=NORMAL")
+        database.execute("PRAGMA wal_autocheckpoint=0")  # `checkpoint` does it, off the loop
     except BaseException:
         database.close()
         raise

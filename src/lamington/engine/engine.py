@@ -46,6 +46,8 @@ from lamington.wire.dispatch import Dispatcher
 from lamington.wire.identity import IdentityOperations
 
 STOP_GRACE_S = 2.0
+CHECKPOINT_PAUSE_S = 5.0
+CHECKPOINT_BYTES = 4 * 1024 * 1024
 
 _HEALTH = {"lambda", "apigateway", "cloudformation", "logs", "iam", "sts"}
 
@@ -75,6 +77,7 @@ class Engine:
         self._service_server = HttpServer(self._answer_service, limits=limits, eager=True)
         self._service: tuple[str, str] | None = None
         self._service_port = 0
+        self._checkpoints: asyncio.Task[None] | None = None
         self.aws_endpoint = ""
         self.artifacts = Artifacts(settings.data / "artifacts")
 
@@ -156,7 +159,14 @@ class Engine:
         port = await self._aws_server.start(self.settings.host, self.settings.aws_port)
         self.aws_endpoint = f"http://{_address(self.settings.host)}:{port}"
         self.invoker.aws_endpoint_url = self.aws_endpoint
+        self._checkpoints = asyncio.create_task(self._checkpoint())
         await self.stacks.recover()
+
+    async def _checkpoint(self) -> None:
+        while True:
+            await self._clock.sleep(CHECKPOINT_PAUSE_S)
+            if self._store.log_bytes > CHECKPOINT_BYTES:
+                await asyncio.to_thread(self._store.checkpoint)
 
     async def serve(self, api_id: str, stage: str) -> int:
         """Serve one stage at the root of the service port, as a custom domain would; its port."""
@@ -173,6 +183,9 @@ class Engine:
         await self._aws_server.stop(STOP_GRACE_S)
         await self.stacks.close()
         await self.invoker.close()
+        if self._checkpoints is not None:
+            self._checkpoints.cancel()
+            await asyncio.wait([self._checkpoints])
         self.telemetry.flush()
         self._store.close()
 

@@ -230,3 +230,17 @@ def test_a_blob_is_named_by_its_content_and_written_once(store: Store) -> None:
     assert len(name) == 64
     assert os.stat(store.blobs.path(name)).st_mtime_ns == written
     assert [path.name for path in store.blobs.path("").iterdir()] == [name]
+
+
+def test_checkpoint_moves_the_log_into_the_database(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    table = Table(store, "cakes", Cake, lambda row: (row.bakery, row.name))
+    for number in range(200):
+        table.put(HERE, Cake(bakery="b", name=f"{number:0200d}"))
+    database = tmp_path / "engine.db"
+    assert store.log_bytes > 100_000, "nothing checkpoints by itself"
+    before = database.stat().st_size
+    store.checkpoint()
+    assert database.stat().st_size > before
+    assert len(table.all(HERE)) == 200
+    store.close()
