@@ -20,9 +20,10 @@ from lamington.functions.entities import (
     ResourceNotFoundException,
     TooManyRequestsException,
 )
-from lamington.functions.environment import Environment, InitFailure, Request
+from lamington.functions.environment import Environment, Request
 from lamington.functions.isolation import end_leftovers
 from lamington.functions.launch import LaunchPlan
+from lamington.functions.link import InitFailure
 from lamington.functions.packages import Packages, remove_tree
 from lamington.functions.pool import Capacity, Pool, PooledEnvironment
 from lamington.functions.queue import EventQueue

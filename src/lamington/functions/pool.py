@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from lamington.functions.entities import ServiceException, TooManyRequestsException
-from lamington.functions.environment import InitFailure, Request, State
+from lamington.functions.environment import Request, State
+from lamington.functions.link import InitFailure
 
 QUEUE_MAX = 10_000
 """Requests that may wait for one function version; more are refused as AWS refuses them."""

@@ -203,7 +203,8 @@ class _translated:
         if isinstance(error, ResponseParserError):
             raise DeployError(
                 f"the endpoint's answer cannot be read: {error}",
-                hint="it is not one of AWS's: `--endpoint-url` leads to a stand-in that lacks this",
+                hint="it is not one of AWS's: `--endpoint-url` leads to a stand-in that lacks this;"
+                " one that imports no API definitions takes `--api-as-resources`",
             ) from error
 
 

@@ -5,13 +5,9 @@ import pytest
 
 from lamington.core.aws import Scope
 from lamington.functions.entities import Code, FunctionVersion
-from lamington.functions.environment import (
-    TRANSITIONS,
-    State,
-    error_payload,
-    exit_message,
-)
+from lamington.functions.environment import TRANSITIONS, State
 from lamington.functions.launch import LaunchPlan, render_variables
+from lamington.functions.link import error_payload, exit_message
 from lamington.functions.runtimes import RuntimeProgram
 from lamington.functions.telemetry import EnvironmentLog
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from lamington.core.errors import AwsError
-from lamington.functions.environment import InitFailure, Outcome, Request, State
+from lamington.functions.environment import Outcome, Request, State
+from lamington.functions.link import InitFailure
 from lamington.functions.pool import Capacity, Pool, PooledEnvironment
 
 

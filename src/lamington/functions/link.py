@@ -1,0 +1,246 @@
+"""The engine's end of one process: its socket and its frames, its output, and how it ends.
+
+Left to others: what the frames mean for an invocation (`environment`), and how the process is
+fenced in (`isolation`).
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final, Protocol
+
+import msgspec
+
+from lamington.functions.isolation import IsolatedProcess
+
+READY, INIT_ERROR, RESULT, ERROR, FATAL, HANDLED_ERROR = 1, 2, 3, 4, 5, 6
+INVOKE, INVOKE_ATTENTIVELY = 1, 2
+ATTENDED_BYTES = 16_384
+
+INVOCATION: Final = Struct("<IBHHHHd")
+"""Length of what follows, kind, lengths of request id, ARN, trace id and client context,
+deadline in milliseconds since 1970; then these texts and the event."""
+
+REPLY: Final = Struct("<IBII")
+"""Length of what follows, kind, highest resident memory in KiB, CPU of an invocation in µs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitFailure:
+    """How an init phase failed; `posted` is what the runtime said of it, empty if nothing."""
+
+    error_type: str
+    message: str
+    status: str
+    posted: bytes = b""
+
+    def payload(self, request_id: str) -> bytes:
+        """What the caller of an invocation gets."""
+        return self.posted or error_payload(self.error_type, request_id, self.message)
+
+
+class LinkedEnvironment(Protocol):
+    """Whom a link serves."""
+
+    memory_kb: int
+
+    def received(self, kind: int, memory_kb: int, cpu_us: int, payload: bytes) -> None: ...
+
+    def crashed(self, exit_text: str) -> None: ...
+
+    def output_is_ready(self) -> None: ...
+
+
+class Link(asyncio.Protocol):
+    """The engine's end of one process's socket: it lives as long as the process does."""
+
+    def __init__(self, environment: LinkedEnvironment, loop: asyncio.AbstractEventLoop) -> None:
+        self._environment: LinkedEnvironment | None = environment
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._parts: list[bytes] = []
+        self._expected = 0
+        self._filled = 0
+        self._lost = False
+        self._output_open = False
+        self.initialised: asyncio.Future[InitFailure | None] = loop.create_future()
+        self.exited: asyncio.Future[None] = loop.create_future()
+        self.process: IsolatedProcess
+
+    def open(self, process: IsolatedProcess) -> None:
+        self.process = process
+        self._send = process.channel.send
+        self._loop.add_reader(process.output, self._output_is_ready)
+        self._output_open = True
+
+    async def connect(self) -> None:
+        transport, _ = await self._loop.create_unix_connection(
+            lambda: self, sock=self.process.channel
+        )
+        self._transport = transport
+        if self._environment is None:
+            transport.abort()
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame, without the loop where the socket takes it whole.
+
+        The process can begin at once, and the loop's queue of writes costs more than this.
+        """
+        try:
+            sent = self._send(frame)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            # The process is gone; that is on its way to us.
+            return
+        if sent < len(frame):
+            assert self._transport is not None, "connected before the first invocation"
+            self._transport.write(memoryview(frame)[sent:])
+
+    def attend(self, seconds: float) -> None:
+        """Take the reply from the socket where it comes within a moment, ahead of the loop.
+
+        Sleeping until then costs more than the wait: a processor that sleeps wakes late and slow.
+        """
+        receive = self.process.channel.recv
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                data = receive(ATTENDED_BYTES)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    return
+            except OSError:
+                return
+            else:
+                if data:
+                    self.data_received(data)
+                return
+
+    def data_received(self, data: bytes) -> None:
+        if not self._parts and len(data) >= REPLY.size:
+            length, kind, memory_kb, cpu_us = REPLY.unpack_from(data)
+            if length + 4 == len(data):
+                self._frame(kind, memory_kb, cpu_us, data[REPLY.size :])
+                return
+        self._parts.append(data)
+        self._filled += len(data)
+        if self._filled < max(self._expected, REPLY.size):
+            return
+        whole = b"".join(self._parts)
+        at = 0
+        self._expected = 0
+        while len(whole) - at >= REPLY.size:
+            length, kind, memory_kb, cpu_us = REPLY.unpack_from(whole, at)
+            end = at + 4 + length
+            if end > len(whole):
+                self._expected = end - at
+                break
+            self._frame(kind, memory_kb, cpu_us, whole[at + REPLY.size : end])
+            at = end
+        self._parts = [whole[at:]] if at < len(whole) else []
+        self._filled = len(whole) - at
+
+    def _frame(self, kind: int, memory_kb: int, cpu_us: int, payload: bytes) -> None:
+        environment = self._environment
+        if environment is None:
+            return
+        if self.initialised.done():
+            environment.received(kind, memory_kb, cpu_us, payload)
+            return
+        environment.memory_kb = memory_kb
+        if kind == READY:
+            self.initialised.set_result(None)
+            return
+        error_type = msgspec.json.decode(payload).get("errorType", "Runtime.Unknown")
+        self.initialised.set_result(
+            InitFailure(
+                error_type=error_type,
+                message="",
+                status=f"error\tError Type: {error_type}",
+                posted=payload,
+            )
+        )
+
+    def init_timed_out(self) -> None:
+        if not self.initialised.done():
+            self.initialised.set_result(
+                InitFailure(error_type="Sandbox.Timedout", message="", status="timeout")
+            )
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost = True
+        self._end_if_over()
+
+    def process_exited(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(None)
+        if self._lost:
+            self._end_if_over()
+        else:
+            # A reply may still be on its way; a forked child may hold the socket for ever.
+            self._loop.call_later(0.005, self._give_up)
+
+    def _give_up(self) -> None:
+        self._lost = True
+        self._end_if_over()
+
+    def _end_if_over(self) -> None:
+        environment = self._environment
+        if environment is None or not self._lost:
+            return
+        if self.process.running:
+            # Without its socket it is of no use; the exit comes back here.
+            self._loop.call_later(0.05, self.process.kill)
+            return
+        text = self.process.exit_text
+        if self.initialised.done():
+            environment.crashed(text)
+            return
+        self.initialised.set_result(
+            InitFailure(
+                error_type="Runtime.ExitError",
+                message=exit_message(text),
+                status="error\tError Type: Runtime.ExitError",
+            )
+        )
+
+    def _output_is_ready(self) -> None:
+        if self._environment is None:
+            self.close_output()
+        else:
+            self._environment.output_is_ready()
+
+    def close_output(self) -> None:
+        if self._output_open:
+            self._output_open = False
+            self._loop.remove_reader(self.process.output)
+            self.process.close_output()
+
+    def close(self) -> None:
+        """Let go of the environment and kill the process, if it still runs."""
+        self._environment = None
+        self.close_output()
+        if self.process.running:
+            self.process.kill()
+        if self._transport is not None:
+            self._transport.abort()
+        if not self.initialised.done():
+            self.initialised.set_result(
+                InitFailure(error_type="Sandbox.Failure", message="", status="error")
+            )
+
+
+def error_payload(error_type: str, request_id: str, text: str) -> bytes:
+    """A payload of the platform's own making, its members in AWS's order."""
+    return msgspec.json.encode(
+        {"errorType": error_type, "errorMessage": f"RequestId: {request_id} Error: {text}"}
+    )
+
+
+def exit_message(exit_text: str) -> str:
+    """What AWS says of a runtime that has ended by itself."""
+    if not exit_text:
+        return "Runtime exited without providing a reason"
+    return f"Runtime exited with error: {exit_text}"
