@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import watchfiles
 
 from lamington.cli.output import Output
+from lamington.cli.watch import Watch
 from lamington.core.aws import Scope
 from lamington.core.errors import LamingtonError, UsageError
 from lamington.core.settings import Settings
@@ -26,8 +26,6 @@ from lamington.service.package import Builder
 from lamington.service.problems import ServiceInvalid
 
 STATE_FILE = "engine.json"
-DEBOUNCE_MS = 40
-STEP_MS = 20
 FAILURES_TOLD_PER_S = 10
 LOG_ENTRIES_SHOWN_PER_S = 20
 
@@ -86,9 +84,9 @@ class Up:
         stopped = asyncio.Event()
         _stop_on_signals(stopped)
         started = time.perf_counter()
-        watching = self._options.watch and asyncio.create_task(self._watch(stopped))
         # The watch begins before the first build: nothing saved from here on is missed.
-        await asyncio.sleep(0)
+        watch = Watch(self._options.root) if self._options.watch else None
+        following = asyncio.create_task(self._follow(watch)) if watch else None
         try:
             built = self._builder.build(self._options.stage)
             self._stack_name = built.stack_name
@@ -102,8 +100,10 @@ class Up:
             self._is_raised.set()
             await stopped.wait()
         finally:
-            if watching:
-                watching.cancel()
+            if following is not None:
+                following.cancel()
+            if watch is not None:
+                watch.close()
             await self._engine.stop()
             # Last, since `down` takes its absence for a sign that the directory is free.
             self._state_path.unlink(missing_ok=True)
@@ -177,18 +177,12 @@ class Up:
             ],
         )
 
-    async def _watch(self, stopped: asyncio.Event) -> None:
+    async def _follow(self, watch: Watch) -> None:
         """Follow the files: what builds is raised, what does not leaves the last good one."""
-        async for changes in watchfiles.awatch(
-            self._options.root.resolve(),
-            watch_filter=_ServiceFiles(self._options.root.resolve()),
-            stop_event=stopped,
-            debounce=DEBOUNCE_MS,
-            step=STEP_MS,
-        ):
+        async for changes in watch.changes():
             await self._is_raised.wait()
             started = time.perf_counter()
-            names = _names((Path(path) for _, path in changes), self._options.root)
+            names = _names(changes)
             try:
                 built = await asyncio.to_thread(self._builder.build, self._options.stage)
                 raised = await self._raise(built)
@@ -246,20 +240,8 @@ class Failures:
             self._output.say("more requests failed in this second: `lamington logs` has the rest")
 
 
-@dataclass(frozen=True, slots=True)
-class _ServiceFiles:
-    """Tells a service's own files from an editor's leftovers and from what we write ourselves."""
-
-    root: Path
-
-    def __call__(self, change: watchfiles.Change, path: str) -> bool:
-        parts = Path(path).relative_to(self.root).parts
-        hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
-        return not hidden and not path.endswith(("~", ".swp", ".pyc"))
-
-
-def _names(paths: Iterable[Path], root: Path) -> str:
-    names = sorted({str(path.relative_to(root.resolve())) for path in paths})
+def _names(paths: Iterable[Path]) -> str:
+    names = sorted(str(path) for path in paths)
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
