@@ -3,8 +3,8 @@
 Left to others: what a request's definition is (`definitions`), reading (`descriptions`), change
 sets (`change_sets`), the running itself (`executor`).
 
-Differs: `RoleARN`, `NotificationARNs`, `TimeoutInMinutes` and `RollbackConfiguration` are kept
-and shown, and have no effect.
+Differs: `RoleARN`, `NotificationARNs` and `TimeoutInMinutes` are kept and shown, and have no
+effect; `RollbackConfiguration` is neither kept nor shown.
 """
 
 from collections.abc import Callable
