@@ -127,12 +127,13 @@ def render_request_template(parameters: Sequence[Parameter], *, body: bool) -> s
         setup.append(_lookup(parameter, variable))
         members.append(f"{_literal(json.dumps(parameter.key))}: {_value(parameter, variable)}")
     if body:
-        setup.append(_header_lookup("content-type", "contentType"))
         # API Gateway shows an absent body as {}: only the missing header tells it from a sent one.
-        members.append(
-            '"body": #if($contentType == "" && ($input.body == "{}" || $input.body == ""))null'
-            "#{else}$input.json('$')#end"
+        setup.append(
+            '#set($contentType = \'sent\')#if($input.body == "{}" || $input.body == "")'
+            + _header_lookup("content-type", "contentType")
+            + "#end"
         )
+        members.append("\"body\": #if($contentType == '')null#{else}$input.json('$')#end")
     lines = ",\n".join(members)
     return "".join(f"{line}\n" for line in setup) + ("{\n" + lines + "\n}" if members else "{}")
 
