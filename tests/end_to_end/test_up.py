@@ -163,6 +163,16 @@ def test_invoke_and_logs_use_the_running_engine(example: ExampleCopies) -> None:
     assert sum(message.startswith("REPORT") for message in messages) == 2
 
 
+def test_invoke_needs_no_running_engine(example: ExampleCopies) -> None:
+    root = example("bakery")
+    (root / "event.json").write_text(json.dumps({"id": "lamington"}))
+    invoked = run_lamington("invoke", "get", "-e", "event.json", cwd=root)
+    assert invoked.returncode == 0, invoked.stderr
+    assert json.loads(invoked.stdout)["id"] == "lamington"
+    assert "REPORT RequestId" in invoked.stderr
+    assert not (root / ".lamington" / "state").exists(), "it leaves no engine's state behind"
+
+
 def test_port_in_use_is_told(example: ExampleCopies) -> None:
     with up(example("hello")) as running:
         finished = subprocess.run(

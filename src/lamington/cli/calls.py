@@ -1,7 +1,9 @@
 """The commands that call an AWS endpoint: the engine that serves the directory, or AWS itself."""
 
+import asyncio
 import re
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -14,14 +16,14 @@ import msgspec
 
 from lamington.cli.output import Output
 from lamington.cli.remote import Endpoint, find_endpoint, remote_error
-from lamington.cli.up import EngineState, load_engine_state
+from lamington.cli.up import EngineState, is_up, load_engine_state
 from lamington.core.aws import Scope
 from lamington.core.errors import UsageError
 from lamington.core.settings import load_settings
 from lamington.engine.engine import Engine
 from lamington.service.deploy import DeployEvent, Destination, deploy, destroy
 from lamington.service.functions import Function
-from lamington.service.local import Target, delete_stack
+from lamington.service.local import Target, delete_stack, raise_stack
 from lamington.service.package import Builder
 from lamington.service.project import Project, load_project
 
@@ -44,24 +46,24 @@ def invoke_function(
     region: str,
     profile: str,
 ) -> int:
-    """Invoke a function of the service and print what it answers; 1 where the function failed."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    """Invoke a function of the service and print what it answers; 1 where the function failed.
 
+    Where no engine serves the directory and none is named, one is raised for this invocation.
+    """
     payload = _load_event(event)
     project = load_project(root)
     function = require_function(project, name)
-    endpoint = _endpoint(project, root, endpoint_url, region, profile)
     request: dict[str, Any] = {"InvocationType": invocation_type, "Payload": payload}
     if qualifier:
         request["Qualifier"] = qualifier
     if log and invocation_type == "RequestResponse":
         request["LogType"] = "Tail"
-    try:
-        physical_id = endpoint.physical_id(function.logical_id)
-        answer = endpoint.client("lambda").invoke(FunctionName=physical_id, **request)
-        result = answer["Payload"].read()
-    except (ClientError, BotoCoreError) as error:
-        raise remote_error(error) from None
+    if not endpoint_url and not profile and not is_up(root):
+        answer = asyncio.run(_invoke_alone(root, function, request))
+    else:
+        endpoint = _endpoint(project, root, endpoint_url, region, profile)
+        answer = _invoke_at(endpoint, function, request)
+    result = answer.get("Payload", b"")
     said = b64decode(answer.get("LogResult", "")).decode(errors="replace")
     failed = answer.get("FunctionError", "")
     if output.as_json:
@@ -80,6 +82,39 @@ def invoke_function(
         if result:
             output.write(result.decode())
     return 1 if failed else 0
+
+
+def _invoke_at(endpoint: Endpoint, function: Function, request: dict[str, Any]) -> dict[str, Any]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        physical_id = endpoint.physical_id(function.logical_id)
+        answer = endpoint.client("lambda").invoke(FunctionName=physical_id, **request)
+        return {**answer, "Payload": answer["Payload"].read()}
+    except (ClientError, BotoCoreError) as error:
+        raise remote_error(error) from None
+
+
+async def _invoke_alone(root: Path, function: Function, request: dict[str, Any]) -> dict[str, Any]:
+    built = Builder(root, root / ".lamington" / "build").build()
+    with tempfile.TemporaryDirectory() as data:
+        engine = Engine(load_settings(data=Path(data), aws_port=0))
+        scope = Scope(account_id=engine.settings.account_id, region=engine.settings.region)
+        target = Target(
+            caller=engine.caller,
+            scope=scope,
+            publish=engine.artifacts.put,
+            wait=engine.stacks.wait,
+        )
+        try:
+            await engine.start()
+            raised = await raise_stack(built, built.stack_name, target, built.stage.parameters)
+            name = raised.physical_ids[function.logical_id]
+            return await engine.caller.call(
+                "lambda:Invoke", {"FunctionName": name, **request}, scope
+            )
+        finally:
+            await engine.stop()
 
 
 def print_logs(

@@ -242,7 +242,8 @@ def describe(directory: Path, as_json: bool) -> None:
 def invoke(function: str, directory: Path, as_json: bool, **options: Any) -> None:
     """Invoke FUNCTION of the service, by its name in functions/.
 
-    The payload goes to stdout, the log to stderr; exit 1 when the function failed.
+    The payload goes to stdout, the log to stderr; exit 1 when the function failed. Where the
+    service is not up, an engine is raised for this invocation alone.
     """
     from lamington.cli.calls import invoke_function
 

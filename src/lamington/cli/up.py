@@ -277,6 +277,15 @@ def _say_differences(differences: Iterable[str], output: Output) -> None:
     output.say("\nPress Ctrl-C to stop.")
 
 
+def is_up(root: Path) -> bool:
+    """Whether an engine serves this directory; one that was killed leaves its notes behind."""
+    try:
+        state = load_engine_state(root)
+    except UsageError:
+        return False
+    return Path(f"/proc/{state.process_id}").exists()
+
+
 def load_engine_state(root: Path) -> EngineState:
     """The engine that serves this directory; raises UsageError where none does."""
     path = root / ".lamington" / STATE_FILE
