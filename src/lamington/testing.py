@@ -15,11 +15,10 @@ from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lamington.core.aws import Scope
 from lamington.core.http import Headers
 from lamington.core.settings import Settings, load_settings
 from lamington.engine.engine import Engine
-from lamington.service.local import RaisedStack, Target, raise_stack
+from lamington.service.local import RaisedStack, raise_stack
 from lamington.service.package import Builder
 
 Value = TypeVar("Value")
@@ -32,7 +31,7 @@ class RunningEngine:
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         self.engine = engine
-        self.scope = Scope(account_id=engine.settings.account_id, region=engine.settings.region)
+        self.scope = engine.scope
         self._loop = loop
 
     @property
@@ -57,15 +56,7 @@ class RunningEngine:
     def raise_service(self, root: Path, parameters: Mapping[str, str] | None = None) -> RaisedStack:
         """Build the service in a directory and bring its stack to what was built."""
         built = Builder(root, root / ".lamington" / "build").build()
-        return self.run(raise_stack(built, built.stack_name, self.target(), parameters or {}))
-
-    def target(self) -> Target:
-        return Target(
-            caller=self.engine.caller,
-            scope=self.scope,
-            publish=self.engine.artifacts.put,
-            wait=self.engine.stacks.wait,
-        )
+        return self.run(raise_stack(built, built.stack_name, self.engine, parameters or {}))
 
 
 class Answer:

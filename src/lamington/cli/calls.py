@@ -17,13 +17,12 @@ import msgspec
 from lamington.cli.output import Output
 from lamington.cli.remote import Endpoint, find_endpoint, remote_error
 from lamington.cli.up import EngineState, is_up, load_engine_state
-from lamington.core.aws import Scope
 from lamington.core.errors import UsageError
 from lamington.core.settings import load_settings
 from lamington.engine.engine import Engine
 from lamington.service.deploy import DeployEvent, Destination, deploy, destroy
 from lamington.service.functions import Function
-from lamington.service.local import Target, delete_stack, raise_stack
+from lamington.service.local import delete_stack, raise_stack
 from lamington.service.package import Builder
 from lamington.service.project import Project, load_project
 
@@ -99,19 +98,12 @@ async def _invoke_alone(root: Path, function: Function, request: dict[str, Any])
     built = Builder(root, root / ".lamington" / "build").build()
     with tempfile.TemporaryDirectory() as data:
         engine = Engine(load_settings(data=Path(data), aws_port=0))
-        scope = Scope(account_id=engine.settings.account_id, region=engine.settings.region)
-        target = Target(
-            caller=engine.caller,
-            scope=scope,
-            publish=engine.artifacts.put,
-            wait=engine.stacks.wait,
-        )
         try:
             await engine.start()
-            raised = await raise_stack(built, built.stack_name, target, built.stage.parameters)
+            raised = await raise_stack(built, built.stack_name, engine, built.stage.parameters)
             name = raised.physical_ids[function.logical_id]
             return await engine.caller.call(
-                "lambda:Invoke", {"FunctionName": name, **request}, scope
+                "lambda:Invoke", {"FunctionName": name, **request}, engine.scope
             )
         finally:
             await engine.stop()
@@ -212,13 +204,7 @@ async def take_down(root: Path, output: Output) -> None:
     engine = Engine(settings)
     try:
         await engine.start()
-        target = Target(
-            caller=engine.caller,
-            scope=Scope(account_id=settings.account_id, region=settings.region),
-            publish=engine.artifacts.put,
-            wait=engine.stacks.wait,
-        )
-        deleted = [name for name in dict.fromkeys(names) if await delete_stack(name, target)]
+        deleted = [name for name in dict.fromkeys(names) if await delete_stack(name, engine)]
     finally:
         await engine.stop()
     for name in deleted:

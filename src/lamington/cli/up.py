@@ -14,14 +14,13 @@ import msgspec
 
 from lamington.cli.output import Output
 from lamington.cli.watch import Watch
-from lamington.core.aws import Scope
 from lamington.core.errors import LamingtonError, UsageError
 from lamington.core.settings import Settings
 from lamington.engine.engine import Engine
 from lamington.functions.log_entries import Entry, render_entry
 from lamington.functions.telemetry import EnvironmentLog
 from lamington.service.definition import BuiltService
-from lamington.service.local import RaisedStack, Target, raise_stack
+from lamington.service.local import RaisedStack, raise_stack
 from lamington.service.package import Builder
 from lamington.service.problems import ServiceInvalid
 
@@ -65,14 +64,7 @@ class Up:
         self._options = options
         self._settings = settings
         self._output = output
-        self._scope = Scope(account_id=settings.account_id, region=settings.region)
         self._engine = Engine(settings)
-        self._target = Target(
-            caller=self._engine.caller,
-            scope=self._scope,
-            publish=self._engine.artifacts.put,
-            wait=self._engine.stacks.wait,
-        )
         self._stack_name = ""
         self._failures = Failures(output)
         self._told: set[str] = set()
@@ -115,7 +107,7 @@ class Up:
     async def _raise(self, built: BuiltService) -> RaisedStack:
         self._warn(built.warnings)
         parameters = {**built.stage.parameters, **self._options.parameters}
-        return await raise_stack(built, self._stack_name, self._target, parameters)
+        return await raise_stack(built, self._stack_name, self._engine, parameters)
 
     async def _serve(self, raised: RaisedStack) -> str:
         api_id = raised.outputs.get("ApiId", "")
@@ -159,7 +151,7 @@ class Up:
 
     def _differences(self, raised: RaisedStack) -> list[str]:
         api_id, stage = raised.outputs.get("ApiId", ""), raised.outputs.get("ApiStage", "")
-        return self._engine.differences(self._scope, api_id, stage)
+        return self._engine.differences(self._engine.scope, api_id, stage)
 
     def _warn(self, warnings: Iterable[str]) -> None:
         """Tell what has not been told in this run."""

@@ -79,7 +79,7 @@ class Engine:
         self._service_port = 0
         self._checkpoints: asyncio.Task[None] | None = None
         self.aws_endpoint = ""
-        self.artifacts = Artifacts(settings.data / "artifacts")
+        self._artifacts = Artifacts(settings.data / "artifacts")
 
         logs = LogStore(self._store, self._clock, settings.log_bytes_max)
         self.telemetry = Telemetry(logs, self._clock, settings.log_flush_s)
@@ -99,7 +99,7 @@ class Engine:
             registry=self._registry,
             invoker=self.invoker,
             packages=self._packages,
-            fetch_object=self.artifacts.fetch,
+            fetch_object=self._artifacts.fetch,
         )
         self.data_plane = RestDataPlane(clock=self._clock, ids=self._ids)
         tables = GatewayTables(self._store)
@@ -124,7 +124,7 @@ class Engine:
         self._dispatcher = Dispatcher(
             self.operations,
             self._ids,
-            default_scope=Scope(account_id=settings.account_id, region=settings.region),
+            default_scope=self.scope,
         )
         self.caller: AwsCaller = self._dispatcher
         self.providers = ProviderRegistry(
@@ -139,10 +139,23 @@ class Engine:
             providers=self.providers,
             clock=self._clock,
             ids=self._ids,
-            fetch_object=self.artifacts.fetch,
+            fetch_object=self._artifacts.fetch,
         )
         # Stacks call the operations and are operations themselves: the table closes the circle.
         self.operations.update(self.stacks.operations())
+
+    @property
+    def scope(self) -> Scope:
+        """The account and region of what the engine raises for its own user."""
+        return Scope(account_id=self.settings.account_id, region=self.settings.region)
+
+    def publish(self, bucket: str, key: str, read: Callable[[], bytes]) -> None:
+        """Keep an object for stacks to take code and templates from."""
+        self._artifacts.put(bucket, key, read)
+
+    async def wait(self, stack_name: str, scope: Scope) -> str:
+        """The status in which the running operation of a stack ends."""
+        return await self.stacks.wait(stack_name, scope)
 
     @property
     def process_id(self) -> int:

@@ -6,17 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-import msgspec
-
 from lamington.core.aws import Arn, Scope
 from lamington.core.clock import Clock, Ids
 from lamington.core.settings import Settings
 from lamington.functions.entities import (
-    EVENT_PAYLOAD_MAX_BYTES,
-    REQUEST_PAYLOAD_MAX_BYTES,
     FunctionVersion,
-    InvalidRequestContentException,
-    RequestTooLargeException,
     ResourceNotFoundException,
     TooManyRequestsException,
 )
@@ -25,6 +19,7 @@ from lamington.functions.isolation import end_leftovers
 from lamington.functions.launch import LaunchPlan
 from lamington.functions.link import InitFailure
 from lamington.functions.packages import Packages, remove_tree
+from lamington.functions.payloads import require_payload
 from lamington.functions.pool import Capacity, Pool, PooledEnvironment
 from lamington.functions.queue import EventQueue
 from lamington.functions.runtimes import COLD_START_S, python_sdk, runtime_program
@@ -115,8 +110,6 @@ class _Target:
 FunctionKey = tuple[Scope, str]
 """Which function: its scope and name."""
 
-_CHECK_JSON = msgspec.json.Decoder(msgspec.Raw).decode
-
 
 class FunctionInvoker:
     """Runs functions in execution environments of this machine."""
@@ -163,7 +156,7 @@ class FunctionInvoker:
             target = self._load(invocation.function_arn)
         payload = invocation.payload
         if not invocation.checked:
-            check_payload(payload, invocation.invocation_type)
+            require_payload(payload, invocation.invocation_type)
         request_id = invocation.request_id or self._ids.request_id()
         if invocation.invocation_type == "DryRun":
             return InvocationResult(status=204, request_id=request_id)
@@ -354,30 +347,6 @@ class FunctionInvoker:
             pool.reap(self._settings.idle_s)
         if self.capacity.used:
             self._arm_reaper()
-
-
-def check_payload(payload: bytes, invocation_type: InvocationType) -> None:
-    """Check a payload as Invoke does.
-
-    Raises RequestTooLargeException or InvalidRequestContentException.
-    Differs: the parser's own words within the message are those of another parser.
-    """
-    limit = EVENT_PAYLOAD_MAX_BYTES if invocation_type == "Event" else REQUEST_PAYLOAD_MAX_BYTES
-    if len(payload) > limit:
-        raise RequestTooLargeException(
-            f"{len(payload)} byte payload is too large for the {invocation_type} invocation type"
-            f" (limit {limit} bytes)"
-        )
-    if not payload:
-        return
-    try:
-        _CHECK_JSON(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequestContentException(
-            "Could not parse request body into json: Could not parse payload into json:"
-            f" {error}\n at [Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION`"
-            " disabled); line: 1, column: 1]"
-        ) from None
 
 
 def _reserve(reservation: _Reservation, request: Request) -> None:

@@ -4,9 +4,9 @@ It speaks to the engine as anyone would, in AWS operations; it does not know whi
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -28,14 +28,18 @@ class StackFailedError(LamingtonError):
     """The stack could not be raised; the message is the reason of the first resource to fail."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class StackEngine(Protocol):
     """The engine to raise on: its operations, where it takes objects from, how to wait for it."""
 
-    caller: AwsCaller
-    scope: Scope
-    publish: Callable[[str, str, Callable[[], bytes]], None]
-    wait: Callable[[str, Scope], Awaitable[str]]
+    @property
+    def caller(self) -> AwsCaller: ...
+
+    @property
+    def scope(self) -> Scope: ...
+
+    def publish(self, bucket: str, key: str, read: Callable[[], bytes]) -> None: ...
+
+    async def wait(self, stack_name: str, scope: Scope) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,7 @@ class RaisedStack:
 
 
 async def raise_stack(
-    built: BuiltService, name: str, target: Target, parameters: Mapping[str, str]
+    built: BuiltService, name: str, engine: StackEngine, parameters: Mapping[str, str]
 ) -> RaisedStack:
     """Bring the stack to what was built, whatever state it is in.
 
@@ -58,53 +62,53 @@ async def raise_stack(
     failed create, as it was after a failed update.
     """
     for artifact in built.artifacts.values():
-        target.publish(ARTIFACTS_BUCKET, artifact.key, artifact.path.read_bytes)
+        engine.publish(ARTIFACTS_BUCKET, artifact.key, artifact.path.read_bytes)
     request = {
         "StackName": name,
         "Capabilities": CAPABILITIES,
         "Parameters": [
             {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
         ],
-        **_template(built, target),
+        **_template(built, engine),
     }
-    existing = await _describe(name, target)
+    existing = await _describe(name, engine)
     if existing is not None and existing["StackStatus"] in _DEAD_STATUSES:
-        await delete_stack(name, target)
+        await delete_stack(name, engine)
         existing = None
     changed = True
     if existing is None:
-        answer = await target.caller.call(
-            "cloudformation:CreateStack", {**request, "OnFailure": "DELETE"}, target.scope
+        answer = await engine.caller.call(
+            "cloudformation:CreateStack", {**request, "OnFailure": "DELETE"}, engine.scope
         )
         stack_id = answer["StackId"]
     else:
         stack_id = existing["StackId"]
-        changed = await _update(request, target)
+        changed = await _update(request, engine)
     if changed:
-        status = await target.wait(stack_id, target.scope)
+        status = await engine.wait(stack_id, engine.scope)
         if status not in _RAISED_STATUSES:
-            reason = await first_failure(stack_id, target)
+            reason = await first_failure(stack_id, engine)
             raise StackFailedError(reason, hint=f"the stack is {status}")
-    return await _raised(stack_id, target, changed=changed)
+    return await _raised(stack_id, engine, changed=changed)
 
 
-async def delete_stack(name: str, target: Target) -> bool:
+async def delete_stack(name: str, engine: StackEngine) -> bool:
     """Delete the stack and wait for its end; False where there is none."""
-    existing = await _describe(name, target)
+    existing = await _describe(name, engine)
     if existing is None:
         return False
     stack_id = existing["StackId"]
-    await target.caller.call("cloudformation:DeleteStack", {"StackName": stack_id}, target.scope)
-    status = await target.wait(stack_id, target.scope)
+    await engine.caller.call("cloudformation:DeleteStack", {"StackName": stack_id}, engine.scope)
+    status = await engine.wait(stack_id, engine.scope)
     if status != "DELETE_COMPLETE":
-        raise StackFailedError(await first_failure(stack_id, target), hint=f"the stack is {status}")
+        raise StackFailedError(await first_failure(stack_id, engine), hint=f"the stack is {status}")
     return True
 
 
-async def first_failure(stack_id: str, target: Target) -> str:
+async def first_failure(stack_id: str, engine: StackEngine) -> str:
     """The reason of the first resource that failed, which is the one that explains the others."""
-    answer = await target.caller.call(
-        "cloudformation:DescribeStackEvents", {"StackName": stack_id}, target.scope
+    answer = await engine.caller.call(
+        "cloudformation:DescribeStackEvents", {"StackName": stack_id}, engine.scope
     )
     reason = "the stack failed without a reason"
     for event in answer["StackEvents"]:
@@ -121,19 +125,19 @@ async def first_failure(stack_id: str, target: Target) -> str:
     return reason
 
 
-def _template(built: BuiltService, target: Target) -> dict[str, str]:
+def _template(built: BuiltService, engine: StackEngine) -> dict[str, str]:
     text = msgspec.json.encode(built.template)
     if len(text) <= TEMPLATE_BODY_MAX_BYTES:
         return {"TemplateBody": text.decode()}
     key = f"{built.name}/template-{hashlib.sha256(text).hexdigest()}.json"
-    target.publish(ARTIFACTS_BUCKET, key, lambda: text)
+    engine.publish(ARTIFACTS_BUCKET, key, lambda: text)
     return {"TemplateURL": f"https://{ARTIFACTS_BUCKET}.s3.amazonaws.com/{key}"}
 
 
-async def _describe(name: str, target: Target) -> dict[str, Any] | None:
+async def _describe(name: str, engine: StackEngine) -> dict[str, Any] | None:
     try:
-        answer = await target.caller.call(
-            "cloudformation:DescribeStacks", {"StackName": name}, target.scope
+        answer = await engine.caller.call(
+            "cloudformation:DescribeStacks", {"StackName": name}, engine.scope
         )
     except AwsError:
         return None
@@ -141,9 +145,9 @@ async def _describe(name: str, target: Target) -> dict[str, Any] | None:
     return stack
 
 
-async def _update(request: Mapping[str, Any], target: Target) -> bool:
+async def _update(request: Mapping[str, Any], engine: StackEngine) -> bool:
     try:
-        await target.caller.call("cloudformation:UpdateStack", request, target.scope)
+        await engine.caller.call("cloudformation:UpdateStack", request, engine.scope)
     except AwsError as error:
         if "No updates are to be performed" in error.message:
             return False
@@ -151,11 +155,11 @@ async def _update(request: Mapping[str, Any], target: Target) -> bool:
     return True
 
 
-async def _raised(stack_id: str, target: Target, *, changed: bool) -> RaisedStack:
-    stack = await _describe(stack_id, target)
+async def _raised(stack_id: str, engine: StackEngine, *, changed: bool) -> RaisedStack:
+    stack = await _describe(stack_id, engine)
     assert stack is not None
-    resources = await target.caller.call(
-        "cloudformation:DescribeStackResources", {"StackName": stack_id}, target.scope
+    resources = await engine.caller.call(
+        "cloudformation:DescribeStackResources", {"StackName": stack_id}, engine.scope
     )
     return RaisedStack(
         stack_id=stack_id,

@@ -9,8 +9,8 @@ from lamington.core.aws import Operation, Params, Result, Scope
 from lamington.functions.invoke import Invocation, InvocationType, Invoker
 from lamington.functions.operations.constraints import require_valid
 from lamington.functions.operations.names import parse_reference
-from lamington.functions.operations.payloads import client_context_of, require_payload
 from lamington.functions.operations.registry import FunctionRegistry
+from lamington.functions.payloads import client_context_of, require_payload
 
 
 class InvocationOperations:

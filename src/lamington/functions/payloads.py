@@ -1,6 +1,6 @@
 """What a payload must be before a function gets it: JSON of a size, in the service's words.
 
-Pure. Left to others: what happens with it (`invocations`).
+Pure. Left to others: what happens with it (`invoke`).
 """
 
 import base64
