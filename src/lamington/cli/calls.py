@@ -16,7 +16,7 @@ import msgspec
 
 from lamington.cli.output import Output
 from lamington.cli.remote import Endpoint, find_endpoint, remote_error
-from lamington.cli.up import EngineState, is_up, load_engine_state
+from lamington.cli.up import EngineState, is_up, load_engine_state, state_path
 from lamington.core.errors import UsageError
 from lamington.core.settings import load_settings
 from lamington.engine.engine import Engine
@@ -227,8 +227,7 @@ def _stop_running(root: Path, output: Output) -> EngineState | None:
     except urllib.error.URLError:
         return state
     deadline = time.monotonic() + STOP_LIMIT_S
-    path = root / ".lamington" / "engine.json"
-    while path.exists() and time.monotonic() < deadline:
+    while state_path(root).exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     output.say("the engine has stopped")
     return state

@@ -24,7 +24,6 @@ from lamington.service.local import RaisedStack, raise_stack
 from lamington.service.package import Builder
 from lamington.service.problems import ServiceInvalid
 
-STATE_FILE = "engine.json"
 FAILURES_TOLD_PER_S = 10
 LOG_ENTRIES_SHOWN_PER_S = 20
 
@@ -98,11 +97,7 @@ class Up:
                 watch.close()
             await self._engine.stop()
             # Last, since `down` takes its absence for a sign that the directory is free.
-            self._state_path.unlink(missing_ok=True)
-
-    @property
-    def _state_path(self) -> Path:
-        return self._options.root / ".lamington" / STATE_FILE
+            state_path(self._options.root).unlink(missing_ok=True)
 
     async def _raise(self, built: BuiltService) -> RaisedStack:
         self._warn(built.warnings)
@@ -126,7 +121,7 @@ class Up:
             region=self._settings.region,
             account_id=self._settings.account_id,
         )
-        self._state_path.write_bytes(msgspec.json.encode(state))
+        state_path(self._options.root).write_bytes(msgspec.json.encode(state))
         found = self._differences(raised)
         self._told.update(found)
         differences = [*found, *ALWAYS_DIFFERENT]
@@ -269,6 +264,11 @@ def _say_differences(differences: Iterable[str], output: Output) -> None:
     output.say("\nPress Ctrl-C to stop.")
 
 
+def state_path(root: Path) -> Path:
+    """Where a running `up` keeps its notes; it removes them when it has let go of everything."""
+    return root / ".lamington" / "engine.json"
+
+
 def is_up(root: Path) -> bool:
     """Whether an engine serves this directory; one that was killed leaves its notes behind."""
     try:
@@ -280,9 +280,8 @@ def is_up(root: Path) -> bool:
 
 def load_engine_state(root: Path) -> EngineState:
     """The engine that serves this directory; raises UsageError where none does."""
-    path = root / ".lamington" / STATE_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=EngineState)
+        return msgspec.json.decode(state_path(root).read_bytes(), type=EngineState)
     except FileNotFoundError:
         raise UsageError(
             f"`{root}` is not up", hint="run `lamington up` there, or give `--endpoint-url`"

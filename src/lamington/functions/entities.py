@@ -153,10 +153,6 @@ class TooManyRequestsException(LambdaError):
     status = 429
 
 
-class CodeStorageExceededException(LambdaError):
-    status = 400
-
-
 class PolicyLengthExceededException(LambdaError):
     status = 400
 

@@ -228,11 +228,6 @@ class FunctionInvoker:
         self.forget(function_name, scope)
         return failure
 
-    async def prewarm(self, function_arn: str) -> InitFailure | None:
-        """Start one environment ahead of need; returns how its init failed, if it did."""
-        target = self._targets.get(function_arn) or self._load(function_arn)
-        return await target.pools[0].warm()
-
     @property
     def environments(self) -> int:
         """Execution environments that live now."""

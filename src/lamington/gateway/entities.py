@@ -238,9 +238,5 @@ class ConflictException(AwsError):
     status = 409
 
 
-class LimitExceededException(AwsError):
-    status = 429
-
-
 class ValidationException(AwsError):
     status = 400

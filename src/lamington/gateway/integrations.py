@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
-from lamington.core.coroutines import Resumed
+from lamington.core.coroutines import finish
 from lamington.core.errors import AwsError
 from lamington.functions.entities import (
     REQUEST_PAYLOAD_MAX_BYTES,
@@ -191,7 +191,7 @@ def _is_cancelled(blocked: Any) -> bool:
 async def _finish(coroutine: Coroutine[Any, Any, Any], blocked: Any) -> None:
     """See an invocation to its end that nobody waits for any more."""
     try:
-        await Resumed(coroutine, blocked)
+        await finish(coroutine, blocked)
     except AwsError:
         return
 

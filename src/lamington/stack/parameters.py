@@ -43,14 +43,6 @@ def parameter_values(template: Template, texts: Mapping[str, str]) -> dict[str, 
     }
 
 
-def shown_parameters(template: Template, texts: Mapping[str, str]) -> dict[str, str]:
-    """The values as clients may see them."""
-    return {
-        name: HIDDEN if template.parameters[name].no_echo else value
-        for name, value in texts.items()
-    }
-
-
 def is_list(definition: ParameterDefinition) -> bool:
     return definition.type == "CommaDelimitedList" or definition.type.startswith("List<")
 
