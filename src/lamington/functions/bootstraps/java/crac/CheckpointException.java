@@ -1,0 +1,6 @@
+package lamington.runtime.crac;
+
+/** Hooks before a snapshot have failed; what they threw is suppressed in it. */
+public class CheckpointException extends Exception {
+    private static final long serialVersionUID = 1;
+}

@@ -1,0 +1,3 @@
+package layered;
+
+public class Thing {}
