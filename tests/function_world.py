@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from fakes_aws import FakeAws
 from lamington.core.aws import Scope
 from lamington.core.clock import Clock, Ids, SystemClock
 from lamington.core.settings import Settings
@@ -17,7 +18,9 @@ from lamington.functions.entities import FunctionVersion, ResourceNotFoundExcept
 from lamington.functions.invoke import FunctionInvoker, Invocation, InvocationResult
 from lamington.functions.log_store import LogStore
 from lamington.functions.packages import Packages
+from lamington.functions.queue import EventQueue, EventSettings
 from lamington.functions.telemetry import Telemetry
+from processes import processes_in
 
 SCOPE = Scope(account_id="111111111111")
 
@@ -27,7 +30,10 @@ def archive(files: dict[str, str]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as opened:
         for name, text in files.items():
-            opened.writestr(name, text)
+            entry = zipfile.ZipInfo(name)
+            # The default is for nobody but the owner, whom a function is not: here as on AWS.
+            entry.external_attr = 0o644 << 16
+            opened.writestr(entry, text)
     return buffer.getvalue()
 
 
@@ -45,6 +51,13 @@ class GivenVersions:
         return [(1.0, self.rows[name])], self.reserved.get(name)
 
 
+class OrdinaryEvents:
+    """An EventConfiguration that leaves everything as it is by default."""
+
+    def settings_of(self, function_arn: str) -> EventSettings:
+        return EventSettings()
+
+
 class FunctionWorld:
     """An invoker whose functions are a test's own."""
 
@@ -54,6 +67,7 @@ class FunctionWorld:
         self.logs = LogStore(self.store, clock, 1 << 24)
         self.packages = Packages(self.store)
         self.versions = GivenVersions()
+        self.aws = FakeAws()
         self.invoker = FunctionInvoker(
             versions=self.versions,
             packages=self.packages,
@@ -62,6 +76,31 @@ class FunctionWorld:
             ids=self.ids,
             settings=Settings(data=directory, **settings),
         )
+        self.events = EventQueue(
+            store=self.store,
+            clock=clock,
+            ids=self.ids,
+            attempt=self.invoker.attempt,
+            configuration=OrdinaryEvents(),
+            caller=self.aws,
+            notice=lambda function_arn, metric, value, text="": None,
+        )
+        self.invoker.events = self.events
+
+    def deploy(self, content: bytes, name: str = "f", **members: Any) -> str:
+        """A function whose deployment package is given; returns its ARN."""
+        self.versions.rows[name] = FunctionVersion(
+            **{
+                "function_name": name,
+                "handler": "app.handler",
+                "role": "arn:aws:iam::111111111111:role/r",
+                "code": self.packages.store_archive(content),
+                "last_modified": "2026-01-02T03:04:05.678+0000",
+                "revision_id": self.ids.uuid(),
+                **members,
+            }
+        )
+        return SCOPE.arn("lambda", f"function:{name}")
 
     def python(self, text: str, name: str = "f", **members: Any) -> str:
         """A function in Python whose `app.py` is the text; returns its ARN."""
@@ -72,18 +111,7 @@ class FunctionWorld:
         return self.function({"app.js": text}, name, **{"runtime": "nodejs20.x", **members})
 
     def function(self, files: dict[str, str], name: str = "f", **members: Any) -> str:
-        self.versions.rows[name] = FunctionVersion(
-            **{
-                "function_name": name,
-                "handler": "app.handler",
-                "role": "arn:aws:iam::111111111111:role/r",
-                "code": self.packages.store_archive(archive(files)),
-                "last_modified": "2026-01-02T03:04:05.678+0000",
-                "revision_id": self.ids.uuid(),
-                **members,
-            }
-        )
-        return SCOPE.arn("lambda", f"function:{name}")
+        return self.deploy(archive(files), name, **members)
 
     async def invoke(self, arn: str, event: Any = None, **members: Any) -> InvocationResult:
         payload = json.dumps({} if event is None else event).encode()
@@ -111,23 +139,17 @@ async def eventually(condition: Callable[[], bool], limit_s: float = 5.0) -> Non
 
 def processes_of(directory: Path) -> list[int]:
     """The functions' processes whose engine has its data in the directory."""
-    mark = f"TMPDIR={directory}/".encode()
-    found = []
-    for each in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (each / "environ").read_bytes():
-                found.append(int(each.name))
-        except OSError:
-            continue
-    return found
+    return processes_in(directory)
 
 
 @asynccontextmanager
 async def function_world(directory: Path, **settings: Any) -> AsyncIterator[FunctionWorld]:
     """A world that ends all its processes with the test."""
     world = FunctionWorld(directory, settings.pop("clock", SystemClock()), **settings)
+    await world.invoker.start()
     try:
         yield world
     finally:
+        await world.events.close()
         await world.invoker.close()
         world.store.close()

@@ -139,3 +139,25 @@ def descendants(process_id: int) -> list[int]:
         with contextlib.suppress(OSError):
             found += descendants(int(child))
     return found
+
+
+def processes_in(data: Path) -> list[int]:
+    """The functions' processes of the engine that has its data in a directory.
+
+    What a sandbox shows as its code lies there; without namespaces TMPDIR does.
+    """
+    directory = data.resolve()
+    shown = f"{directory.parent.name}/{directory.name}/".encode()
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            mounts = (each / "mountinfo").read_bytes()
+            code = [
+                line
+                for line in mounts.split(b"\n")
+                if b" /sandbox/var/task " in line or b" /var/task " in line
+            ]
+            variables = (each / "environ").read_bytes()
+            if any(shown in line for line in code) or f"TMPDIR={directory}/".encode() in variables:
+                found.append(int(each.name))
+    return found

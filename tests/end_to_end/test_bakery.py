@@ -222,11 +222,11 @@ def test_no_header_changes_the_shape_of_the_event(echo: RunningService, text: st
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_message_changes_the_shape_of_an_error(bakery: RunningService, text: str) -> None:
-    for answer in (
-        bakery.get(f"/cakes/{urllib.parse.quote(text, safe='')}"),
-        quoted(bakery, urllib.parse.quote(text, safe=""), {"quantity": 1}),
-    ):
-        assert (answer.status, message_of(answer)) == (404, f"No cake is called {text}")
+    by_python = bakery.get(f"/cakes/{urllib.parse.quote(text, safe='')}")
+    by_node = quoted(bakery, urllib.parse.quote(text, safe=""), {"quantity": 1})
+    # AWS: the Node.js runtime writes the character DEL of a message as `%7F`.
+    for answer, seen in ((by_python, text), (by_node, text.replace("\x7f", "%7F"))):
+        assert (answer.status, message_of(answer)) == (404, f"No cake is called {seen}")
 
 
 def test_body_of_another_type_is_refused(bakery: RunningService) -> None:

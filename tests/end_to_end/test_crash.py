@@ -39,7 +39,7 @@ from crash_world import (
     require_as_recorded,
     status,
 )
-from processes import LAMINGTON, free_port, get, up, wait_until
+from processes import LAMINGTON, free_port, get, processes_in, up, wait_until
 
 ROLE = "arn:aws:iam::000000000000:role/r"
 
@@ -124,7 +124,9 @@ def killable(directory: Path) -> Iterator[KillableEngine]:
 def archive(source: str) -> bytes:
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as file:
-        file.writestr("app.py", source)
+        entry = zipfile.ZipInfo("app.py")
+        entry.external_attr = 0o644 << 16
+        file.writestr(entry, source)
     return written.getvalue()
 
 
@@ -137,6 +139,11 @@ def make_function(engine: KillableEngine, name: str, source: str) -> None:
         Code={"ZipFile": archive(source)},
         Timeout=60,
     )
+
+
+def wait_until_active(engine: KillableEngine, name: str) -> None:
+    waiter = engine.client("lambda").get_waiter("function_active_v2")
+    waiter.wait(FunctionName=name, WaiterConfig={"Delay": 0.02, "MaxAttempts": 500})
 
 
 class Watch:
@@ -275,6 +282,8 @@ def test_what_was_answered_is_there(tmp_path: Path) -> None:
             engine.kill()
             engine.start()
             for each in range(number + 1):
+                # The kill came while it was made: the start has to finish it.
+                wait_until_active(engine, f"f{each}")
                 answer = engine.client("lambda").invoke(FunctionName=f"f{each}")
                 assert json.load(answer["Payload"]) == each
 
@@ -282,6 +291,7 @@ def test_what_was_answered_is_there(tmp_path: Path) -> None:
 def test_logs_are_there_after_a_flush(tmp_path: Path) -> None:
     with killable(tmp_path) as engine:
         make_function(engine, "f", "def handler(e, c): print('said')")
+        wait_until_active(engine, "f")
         engine.client("lambda").invoke(FunctionName="f")
         time.sleep(0.5)
         engine.kill()
@@ -299,31 +309,29 @@ def test_what_a_killed_engine_ran_is_ended_and_cleared_away(tmp_path: Path) -> N
     )
     with killable(tmp_path) as engine:
         make_function(engine, "f", stubborn)
+        wait_until_active(engine, "f")
         engine.client("lambda").invoke(FunctionName="f", InvocationType="Event")
         environments = engine.data / "environments"
-        wait_until(lambda: _runs_in(environments, "sleep"), "the function did not start")
+        wait_until(lambda: _runs_in(engine.data, "sleep"), "the function did not start")
         state = engine.data / "state"
+        left = set(environments.iterdir())
+        running = set(processes_in(engine.data))
         engine.kill()
         (state / "blobs" / "half.1-2.partial").write_bytes(b"half")
         (state / "tasks" / ".partial-x").mkdir()
         engine.start()
-        wait_until(lambda: not _runs_in(environments, ""), "processes are left")
-        assert not environments.exists() or not list(environments.iterdir())
+        # The event was accepted, so that the function runs again, in another environment.
+        wait_until(lambda: _runs_in(engine.data, "sleep"), "the event was lost")
+        assert not running & set(processes_in(engine.data))
+        assert not left & set(environments.iterdir())
         assert len(list((state / "blobs").iterdir())) == 1
         assert len(list((state / "tasks").iterdir())) == 1
 
 
-def _runs_in(environments: Path, program: str) -> bool:
+def _runs_in(data: Path, program: str) -> bool:
     """Whether a process of a function runs this program."""
-    mark = f"TMPDIR={environments.resolve()}/".encode()
-    for each in Path("/proc").glob("[0-9]*"):
-        try:
-            runs = program.encode() in (each / "cmdline").read_bytes()
-            if runs and mark in (each / "environ").read_bytes():
-                return True
-        except OSError:
-            continue
-    return False
+    commands = [Path(f"/proc/{each}/cmdline") for each in processes_in(data)]
+    return any(program.encode() in command.read_bytes() for command in commands if command.exists())
 
 
 @pytest.mark.parametrize(

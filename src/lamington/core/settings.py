@@ -14,6 +14,7 @@ from lamington.core.aws import DEFAULT_ACCOUNT_ID, DEFAULT_REGION
 from lamington.core.errors import UsageError
 
 PORT_MAX = 65_535
+ISOLATIONS = frozenset({"auto", "process"})
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -44,6 +45,14 @@ class Settings:
         "microseconds that the engine and a fast function's process wait actively for each other"
         " while a single client asks; 0 lets them sleep at once",
     )
+    freeze: bool = _setting(
+        True, "freeze execution environments between invocations, as AWS does; `false` turns it off"
+    )
+    isolation: str = _setting(
+        "auto",
+        "`auto` runs functions in namespaces where this machine allows for them, `process` in"
+        " plain processes",
+    )
     init_timeout_s: float = _setting(10.0, "limit of a function's init phase, in seconds")
     log_flush_s: float = _setting(0.25, "seconds between two writes of buffered log events")
     log_bytes_max: int = _setting(
@@ -69,6 +78,11 @@ def load_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
     return settings
 
 
+def java_home() -> str:
+    """Where the user's own Java is, "" where it is not said: the name is Java's, not ours."""
+    return os.environ.get("JAVA_HOME", "")
+
+
 def colour_allowed() -> bool:
     """Whether the user lets programs colour their words: see no-color.org."""
     return "NO_COLOR" not in os.environ
@@ -85,6 +99,11 @@ def _require_sensible(settings: Settings) -> None:
         raise UsageError(
             f"`{settings.account_id}` is not a value for `account_id`", hint="give twelve digits"
         )
+    if settings.isolation not in ISOLATIONS:
+        raise UsageError(
+            f"`{settings.isolation}` is not a value for `isolation`",
+            hint="give `auto` or `process`",
+        )
     for each in fields(Settings):
         value = getattr(settings, each.name)
         if isinstance(value, int | float) and not value >= 0:
@@ -94,8 +113,20 @@ def _require_sensible(settings: Settings) -> None:
             )
 
 
+SWITCHES = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+
+
+def _convert_switch(name: str, given: Any) -> bool:
+    found = given if isinstance(given, bool) else SWITCHES.get(str(given).lower())
+    if found is None:
+        raise UsageError(f"`{given}` is not a value for `{name}`", hint="give `true` or `false`")
+    return found
+
+
 def _convert(name: str, default: Any, given: Any) -> Any:
-    form = Path if isinstance(default, Path) else type(default)
+    form: type[Any] = Path if isinstance(default, Path) else type(default)
+    if form is bool:
+        return _convert_switch(name, given)
     try:
         return form(given)
     except ValueError:

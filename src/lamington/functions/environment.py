@@ -1,13 +1,12 @@
 """One execution environment: init, invoke, reset and end, as a state machine.
 
-It is a process on one end of a socket pair, serves one invocation at a time, and keeps its
-`/tmp` and its log stream when the process has to be made anew. Left to others: which environment
-serves next (`pool`), the process and its socket (`link`).
+It is a sandbox with a runtime process in it, and the extensions of its layers beside that. It
+serves one invocation at a time, and keeps its `/tmp` and its log stream when the processes have to
+be made anew. Left to others: which environment serves next (`pool`), how the runtime is talked to
+(`link`, `runtime_api`), and what fences the processes in (`sandbox`).
 """
 
-import asyncio
 import hashlib
-import shutil
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -19,31 +18,40 @@ import msgspec
 
 from lamington.functions.entities import (
     RESPONSE_PAYLOAD_MAX_BYTES,
+    STREAMED_RESPONSE_MAX_BYTES,
     ServiceException,
 )
-from lamington.functions.isolation import IsolatedProcess
-from lamington.functions.launch import LaunchPlan, render_variables
+from lamington.functions.launch import (
+    PROVISIONED,
+    SNAP_START,
+    LaunchPlan,
+)
 from lamington.functions.link import (
     FATAL,
     HANDLED_ERROR,
-    INVOCATION,
-    INVOKE,
-    INVOKE_ATTENTIVELY,
     RESULT,
     InitFailure,
-    Link,
+    Request,
+    RuntimeLink,
     error_payload,
     exit_message,
 )
-from lamington.functions.log_entries import RECORD_BREAK, render_system_event, render_time
+from lamington.functions.log_entries import RECORD_BREAK, render_time
+from lamington.functions.processes import Processes
 from lamington.functions.telemetry import EnvironmentLog
+
+SHUTDOWN_INTERNAL_S = 0.3
+SHUTDOWN_EXTERNAL_S = 2.0
+"""AWS: how long extensions have for their shutdown; without any there is no shutdown phase."""
+
+OUT_OF_MEMORY = "signal: killed"
 
 
 class State(Enum):
     """Where an environment is in its life."""
 
     RESET = "reset"
-    """No process: not started yet, or it has failed and the next invocation starts another."""
+    """No runtime: not started yet, or it has failed and the next invocation starts another."""
     INITIALIZING = "initializing"
     IDLE = "idle"
     BUSY = "busy"
@@ -59,43 +67,6 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 """What may follow what; anything else is a bug of ours."""
 
-Outcome = tuple[bytes, str, bytes]
-"""Payload, AWS's word for a function error or "", and the log's tail where it was asked for."""
-
-
-class Request:
-    """One invocation on its way through the pool."""
-
-    __slots__ = (
-        "client_context",
-        "function_arn",
-        "outcome",
-        "payload",
-        "queued_at",
-        "request_id",
-        "tail",
-        "trace_id",
-    )
-
-    def __init__(
-        self,
-        outcome: "asyncio.Future[Outcome]",
-        request_id: str,
-        function_arn: str,
-        payload: bytes,
-        trace_id: str = "",
-        client_context: str = "",
-        tail: bool = False,
-    ) -> None:
-        self.outcome = outcome
-        self.request_id = request_id
-        self.function_arn = function_arn
-        self.payload = payload
-        self.trace_id = trace_id
-        self.client_context = client_context
-        self.tail = tail
-        self.queued_at = 0.0
-
 
 class Released(Protocol):
     """Is told when an environment is free, or has lost its process."""
@@ -103,29 +74,45 @@ class Released(Protocol):
     def __call__(self, environment: "Environment", /) -> None: ...
 
 
+class _Streamed:
+    """What has come so far of an answer that comes in pieces."""
+
+    __slots__ = ("bytes", "limit", "pieces")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.bytes = 0
+        self.pieces: list[bytes] = []
+
+
 class Environment:
     """One execution environment of a function version."""
 
     __slots__ = (
+        "_answered",
         "_behind",
-        "_exits",
+        "_extended",
+        "_init_began_ms",
         "_init_ms",
         "_link",
-        "_loop",
         "_output",
         "_plan",
+        "_processes",
         "_released",
         "_request",
         "_started_wall",
-        "_temporary",
+        "_streamed",
+        "_verdict",
         "busy_since",
         "cpu_us",
         "deadline",
         "duration_s",
+        "frozen",
         "idle_since",
         "init_s",
         "log",
         "memory_kb",
+        "provisioned",
         "quiet",
         "state",
     )
@@ -137,17 +124,20 @@ class Environment:
         directory: Path,
         released: Released,
     ) -> None:
-        """`directory` becomes its private TMPDIR and is removed with it."""
+        """`directory` is the environment's own; it is removed with it."""
         self._plan = plan
         self._released = released
-        self._temporary = directory
-        self._loop = asyncio.get_running_loop()
-        self._link: Link | None = None
+        self._processes = Processes(plan, log, directory, self)
+        self._extended = False
+        self._link: RuntimeLink | None = None
         self._request: Request | None = None
+        self._answered = False
+        self._verdict: tuple[bytes, str, str] = (b"", "", "")
+        self._streamed: _Streamed | None = None
         self._behind: deque[Request] = deque()
         self._output: list[bytes] = []
-        self._exits: set[asyncio.Future[None]] = set()
         self._started_wall = 0.0
+        self._init_began_ms = 0
         self._init_ms = -1.0
         self.log = log
         self.state = State.RESET
@@ -159,64 +149,72 @@ class Environment:
         self.memory_kb = 0
         self.cpu_us = 0
         self.quiet = True
+        self.frozen = False
+        self.provisioned = plan.init_type == PROVISIONED
 
     # Init
 
     async def start(self, limit_s: float, phase: str = "init") -> InitFailure | None:
-        """Start the process and wait until the handler is loaded, or has failed to.
+        """Start the processes and wait until the handler is loaded, or has failed to.
 
         `phase` is `invoke` where an invocation waits for a second attempt.
 
-        AWS: an init that fails is run once more within the first invocation.
+        AWS: an init that fails is run once more within the first invocation; extensions are
+        started before the runtime, and the init ends when all of them are ready.
         """
         self._move(State.INITIALIZING)
         began = time.monotonic()
+        self._init_began_ms = _now_ms()
+        record = self._init_record(phase)
         if phase == "init":
-            self.log.event(_now_ms(), self._init_start_line())
-        self._temporary.mkdir(parents=True, exist_ok=True)
-        link = Link(self, self._loop)
-        self._link = link
-        plan = self._plan
-        link.open(
-            IsolatedProcess(
-                plan.program.argv,
-                [str(plan.sdk_directory or ""), str(plan.attend_s)],
-                render_variables(plan, self.log, self._temporary),
-                plan.task_root,
-                link.process_exited,
-            )
-        )
-        self._exits.add(link.exited)
-        link.exited.add_done_callback(self._exits.discard)
-        timer = self._loop.call_later(limit_s, link.init_timed_out)
-        await link.connect()
-        failure = await link.initialised
-        timer.cancel()
+            self.log.platform(_now_ms(), "platform.initStart", record)
+        processes = self._processes
+        failure = await processes.start(limit_s, record)
+        link = self._link = processes.link
+        self._extended = processes.extended
+        self.quiet = not (self._extended or (link is not None and link.settles_apart))
         self.init_s = time.monotonic() - began
         if self.state is not State.INITIALIZING:
-            return failure or InitFailure(
-                error_type="Sandbox.Failure", message="", status="error", posted=b""
-            )
+            return failure or _SANDBOX_FAILURE
+        # What an init within an invocation has logged stands before that invocation's START.
+        at_ms = self._init_began_ms if phase == "invoke" else _now_ms()
+        self._keep_output(at_ms)
+        self._report_init(failure, phase, at_ms)
         if failure is None:
-            self._init_ms = self.init_s * 1000 if phase == "init" else -1.0
-            self._keep_output()
+            self._init_ms = self.init_s * 1000 if phase == "init" and not self.provisioned else -1.0
             self._move(State.IDLE)
         else:
             self._reset()
-            self.log.event(_now_ms(), self._init_report_line(failure, phase))
         return failure
+
+    def _report_init(self, failure: InitFailure | None, phase: str, at_ms: int) -> None:
+        """AWS: the log has it where the init failed, or was for no invocation."""
+        if failure is None and self._plan.init_type not in (PROVISIONED, SNAP_START):
+            return
+        record: dict[str, object] = {
+            "initializationType": self._plan.init_type,
+            "phase": phase,
+            "status": failure.outcome if failure else "success",
+            "metrics": {"durationMs": self.init_s * 1000},
+        }
+        if failure is not None and failure.outcome == "error":
+            record["errorType"] = failure.error_type
+        self._report_platform("platform.initReport", record, at_ms)
 
     def fail(self, request: Request, failure: InitFailure, started_wall: float) -> None:
         """Answer an invocation whose environment did not come up a second time either."""
-        duration_ms = (time.time() - started_wall) * 1000
         entry = self.log.invocation(
             request.request_id,
-            int(started_wall * 1000),
-            duration_ms,
+            max(int(started_wall * 1000), self._init_began_ms),
+            (time.time() - started_wall) * 1000,
             self.memory_kb,
             -1.0,
             b"",
             failure.status,
+            "Unhandled",
+            request.function_arn,
+            request.trace_id,
+            self._plan.init_type,
         )
         if not request.outcome.done():
             tail = self.log.tail(entry) if request.tail else b""
@@ -235,6 +233,9 @@ class Environment:
         """
         timeout_s = self._plan.version.timeout_s
         wall = time.time() - spent_s
+        if spent_s:
+            # The START stands behind what the init has logged.
+            wall = max(wall, self._init_began_ms / 1000 + 0.001)
         if self._request is None:
             self._move(State.BUSY)
             self._request = request
@@ -243,45 +244,130 @@ class Environment:
             self._started_wall = wall
         else:
             self._behind.append(request)
-        texts = (
-            request.request_id + request.function_arn + request.trace_id + request.client_context
-        ).encode()
-        client_context = request.client_context
-        client_bytes = len(client_context.encode()) if client_context else 0
-        payload = request.payload
+        if self.frozen:
+            self._thaw()
         link = self._link
         assert link is not None, "an idle environment has a process"
-        link.write(
-            INVOCATION.pack(
-                INVOCATION.size - 4 + len(texts) + len(payload),
-                INVOKE_ATTENTIVELY if attend else INVOKE,
-                len(request.request_id),
-                len(request.function_arn),
-                len(request.trace_id),
-                client_bytes,
-                int((wall + timeout_s) * 1000),
-            )
-            + texts
-            + payload
-        )
-        if attend:
-            link.attend(self._plan.attend_s)
+        deadline_ms = int((wall + timeout_s) * 1000)
+        if self._extended:
+            self._tell(request, deadline_ms)
+        link.hand_over(request, deadline_ms, self._plan.attend_s if attend else 0.0)
+
+    def _tell(self, request: Request, deadline_ms: int) -> None:
+        """Let extensions and subscribers of telemetry know of an invocation."""
+        record: dict[str, object] = {
+            "requestId": request.request_id,
+            "version": self._plan.version.version,
+        }
+        if request.trace_id:
+            record["tracing"] = {"type": "X-Amzn-Trace-Id", "value": request.trace_id}
+        self._processes.publish("platform.start", record)
+        self._processes.tell(request, deadline_ms)
 
     def received(self, kind: int, memory_kb: int, cpu_us: int, payload: bytes) -> None:
-        """Take the frame that ends an invocation."""
-        self.memory_kb = memory_kb
-        self.cpu_us = cpu_us
+        """Take the answer that ends an invocation."""
+        if memory_kb:
+            self.memory_kb = memory_kb
+            self.cpu_us = cpu_us
         function_error = status = ""
+        streamed = self._streamed
+        if streamed is not None:
+            self._streamed = None
+            if kind == RESULT:
+                payload = b"".join(streamed.pieces)
         if kind != RESULT:
             function_error = "Handled" if kind == HANDLED_ERROR else "Unhandled"
-        elif len(payload) > RESPONSE_PAYLOAD_MAX_BYTES:
+        elif len(payload) > RESPONSE_PAYLOAD_MAX_BYTES or (
+            streamed is not None and streamed.bytes > streamed.limit
+        ):
             payload = _too_large_payload()
             function_error = "Unhandled"
             status = "error\tError Type: Function.ResponseSizeTooLarge"
-        self._finish(payload, function_error, status, State.RESET if kind == FATAL else State.IDLE)
+        link = self._link
+        if kind != FATAL and link is not None and (self._extended or link.settles_apart):
+            self._answer_early(payload, function_error, status)
+        else:
+            state = State.RESET if kind == FATAL else State.IDLE
+            self._finish(payload, function_error, status, state)
+
+    def stream_began(self, content_type: str) -> None:
+        """Note that the answer comes in pieces."""
+        request = self._request
+        if request is None:
+            return
+        stream = request.stream
+        limit = RESPONSE_PAYLOAD_MAX_BYTES if stream is None else STREAMED_RESPONSE_MAX_BYTES
+        self._streamed = _Streamed(limit)
+        if stream is not None:
+            link = self._link
+            assert link is not None, "a stream comes through a link"
+            stream.resume = link.resume
+            stream.begin(content_type)
+
+    def streamed(self, chunk: bytes) -> None:
+        """Pass a piece on, or keep it where the caller wants the answer whole.
+
+        AWS: a streamed answer may have 200 MB, one that is asked for whole 6 MB.
+        """
+        request, streamed, link = self._request, self._streamed, self._link
+        if request is None or streamed is None or link is None:
+            return
+        streamed.bytes += len(chunk)
+        if streamed.bytes > streamed.limit:
+            streamed.pieces.clear()
+        elif request.stream is None:
+            streamed.pieces.append(chunk)
+        elif not request.stream.write(chunk):
+            link.pause()
+
+    def _answer_early(self, payload: bytes, function_error: str, status: str) -> None:
+        """Answer the caller; the environment is free when runtime and extensions say so.
+
+        AWS: a response is sent when the runtime posts it, while extensions may go on.
+        """
+        request = self._request
+        if request is None or self._answered:
+            return
+        self._answered = True
+        self._verdict = (payload, function_error, status)
+        if self._extended:
+            self._report_runtime_done(request, function_error, status)
+        # A tail ends with the REPORT line, which is not known before.
+        if not request.tail and not request.outcome.done():
+            request.outcome.set_result((payload, function_error, b""))
+        if self._processes.are_settled:
+            self.settled()
+
+    def _report_runtime_done(self, request: Request, function_error: str, status: str) -> None:
+        record: dict[str, object] = {
+            "requestId": request.request_id,
+            "status": status.partition("\t")[0] or ("error" if function_error else "success"),
+            "metrics": {"durationMs": (time.monotonic() - self.busy_since) * 1000},
+        }
+        self._processes.publish("platform.runtimeDone", record)
+
+    def settled(self) -> None:
+        """Take note that the runtime and all extensions wait for the next event."""
+        if self._answered and self._request is not None:
+            self._finish(*self._verdict, State.IDLE)
+
+    def extension_failed(self, error_type: str, text: str) -> None:
+        """End the invocation whose extension has failed, and the processes with it."""
+        request = self._request
+        if request is None:
+            if self.state is State.IDLE:
+                self._reset()
+                self._released(self)
+            return
+        self._finish(
+            error_payload(error_type, request.request_id, text),
+            "Unhandled",
+            f"error\tError Type: {error_type}",
+            State.RESET,
+        )
 
     def expire(self) -> None:
-        """End the invocation that has run out of time, and the process with it."""
+        """End the invocation that has run out of time, and the processes with it."""
         request = self._request
         if request is None:
             return
@@ -298,7 +384,10 @@ class Environment:
         )
 
     def crashed(self, exit_text: str) -> None:
-        """Take note that the process has ended by itself."""
+        """Take note that the runtime has ended by itself, or for its memory.
+
+        AWS: newer accounts see Runtime.OutOfMemory for the latter.
+        """
         request = self._request
         if self.state is State.INITIALIZING:
             # It was ready, but `start` has not seen so yet, and will find it reset.
@@ -309,12 +398,17 @@ class Environment:
                 self._reset()
                 self._released(self)
             return
-        text = exit_message(exit_text)
-        line = f"RequestId: {request.request_id} Error: {text}\nRuntime.ExitError\n"
+        if self._processes.out_of_memory:
+            exit_text = OUT_OF_MEMORY
+            self.memory_kb = self._plan.version.memory_size_mb * 1024
+        error_type, text = "Runtime.ExitError", exit_message(exit_text)
+        if self._streamed is not None:
+            error_type = "Runtime.TruncatedResponse"
+        line = f"RequestId: {request.request_id} Error: {text}\n{error_type}\n"
         self._finish(
-            error_payload("Runtime.ExitError", request.request_id, text),
+            error_payload(error_type, request.request_id, text),
             "Unhandled",
-            "error\tError Type: Runtime.ExitError",
+            f"error\tError Type: {error_type}",
             State.RESET,
             platform_line=line.replace("\n", RECORD_BREAK, 1).encode(),
         )
@@ -329,7 +423,16 @@ class Environment:
             link.close_output()
         if not text:
             return
+        if self._extended:
+            self._processes.publish_output("function", text)
         if self.state is State.BUSY or self.state is State.INITIALIZING:
+            self._output.append(text)
+        else:
+            self.log.event(_now_ms(), text)
+
+    def extension_wrote(self, text: bytes) -> None:
+        self._processes.publish_output("extension", text)
+        if self.state is State.BUSY:
             self._output.append(text)
         else:
             self.log.event(_now_ms(), text)
@@ -353,6 +456,8 @@ class Environment:
         self.duration_s = duration_s or now - self.busy_since
         process = link.process
         output = process.read_output() if process.has_output() else b""
+        if output and self._extended:
+            self._processes.publish_output("function", output)
         if self._output:
             self._output.append(output)
             output = b"".join(self._output)
@@ -364,6 +469,8 @@ class Environment:
             if output and not output.endswith(b"\n"):
                 output += b"\n"
             output += platform_line
+        if link.settles_apart:
+            self.memory_kb = max(self.memory_kb, self._processes.memory_kb())
         entry = self.log.invocation(
             request.request_id,
             int(self._started_wall * 1000),
@@ -372,12 +479,20 @@ class Environment:
             self._init_ms,
             output,
             status,
+            function_error,
+            request.function_arn,
+            request.trace_id,
+            self._plan.init_type,
         )
         self._init_ms = -1.0
+        self._streamed = None
         outcome = request.outcome
         if not outcome.done():
             tail = self.log.tail(entry) if request.tail else b""
             outcome.set_result((payload, function_error, tail))
+        if self._extended:
+            self._report_end(request, function_error, status)
+        self._answered = False
         if state is State.IDLE:
             if self._behind:
                 self._request = self._behind.popleft()
@@ -388,8 +503,23 @@ class Environment:
                 self._move(State.IDLE)
                 self.idle_since = now
         else:
-            self._reset()
+            self._reset("TIMEOUT" if status == "timeout" else "FAILURE")
         self._released(self)
+
+    def _report_end(self, request: Request, function_error: str, status: str) -> None:
+        if not self._answered:
+            self._report_runtime_done(request, function_error, status)
+        version = self._plan.version
+        record: dict[str, object] = {
+            "requestId": request.request_id,
+            "status": status.partition("\t")[0] or ("error" if function_error else "success"),
+            "metrics": {
+                "durationMs": self.duration_s * 1000,
+                "memorySizeMB": version.memory_size_mb,
+                "maxMemoryUsedMB": -(-self.memory_kb // 1024),
+            },
+        }
+        self._processes.publish("platform.report", record)
 
     @property
     def queued(self) -> int:
@@ -402,69 +532,93 @@ class Environment:
         self._behind.clear()
         return requests
 
+    # Between invocations
+
+    def freeze(self) -> None:
+        """Let nothing of it run until the next invocation.
+
+        AWS: between invocations an environment is frozen: work left behind goes on with the next.
+        """
+        if self.state is State.IDLE and not self.frozen:
+            self.frozen = True
+            self._processes.freeze()
+
+    def _thaw(self) -> None:
+        self.frozen = False
+        self._processes.thaw()
+
     # End
 
     async def end(self) -> None:
-        """End the process and all that is its own, and wait until it is gone."""
+        """End the processes and all that is their own, and wait until they are gone."""
+        gently = self.state is State.IDLE
         if self.state is not State.ENDED:
             for request in (self._request, *self.take_back()):
                 if request is not None and not request.outcome.done():
                     request.outcome.set_exception(ServiceException("The engine is shutting down."))
             self._request = None
-            self._drop_link()
             self._move(State.ENDED)
-        if self._exits:
-            await asyncio.wait(list(self._exits))
-        if self._temporary.exists():
-            shutil.rmtree(self._temporary, ignore_errors=True)
+            if self.frozen:
+                self._thaw()
+            if not (gently and self._extended):
+                self._let_go()
+        await self._processes.end(gently=gently)
+        self._let_go()
 
-    def _reset(self) -> None:
-        self._drop_link()
+    def _reset(self, reason: str = "FAILURE") -> None:
+        self._let_go()
         self._move(State.RESET)
+        self._extended = False
+        self._processes.reset(reason)
 
-    def _drop_link(self) -> None:
+    def _let_go(self) -> None:
+        """Keep what the runtime has written last, and hear of it no more."""
         if self._link is not None:
             self._keep_output()
-            self._link.close()
             self._link = None
+            self._processes.kill_runtime()
 
-    def _keep_output(self) -> None:
+    def _keep_output(self, at_ms: int = 0) -> None:
         """Log what was written outside of any invocation."""
         if self._link is not None:
             self._output.append(self._link.process.read_output())
         output = b"".join(self._output)
         self._output.clear()
         if output:
-            self.log.event(_now_ms(), output)
+            self.log.event(at_ms or _now_ms(), output)
 
     def _move(self, state: State) -> None:
         assert state in TRANSITIONS[self.state], f"{self.state} to {state}"
         self.state = state
 
-    def _init_start_line(self) -> bytes:
-        """AWS: the version of the runtime's image; there is none here, so it is always v1."""
-        runtime = self._plan.version.runtime
-        name, version = self._plan.program.family, runtime.removeprefix(self._plan.program.family)
-        mark = hashlib.sha256(runtime.encode()).hexdigest()
-        arn = f"arn:{self._plan.scope.partition}:lambda:{self._plan.scope.region}::runtime:{mark}"
-        shown = f"{name}:{version.removesuffix('.x')}.v1"
-        if self._plan.version.log_format == "JSON":
-            record = {
-                "initializationType": "on-demand",
-                "phase": "init",
-                "runtimeVersion": shown,
-                "runtimeVersionArn": arn,
-                "functionName": self._plan.version.function_name,
-                "functionVersion": self._plan.version.version,
-            }
-            return render_system_event(_now_ms(), "platform.initStart", record).encode()
-        return f"INIT_START Runtime Version: {shown}\tRuntime Version ARN: {arn}\n".encode()
+    # Telling
 
-    def _init_report_line(self, failure: InitFailure, phase: str) -> bytes:
-        return (
-            f"INIT_REPORT Init Duration: {self.init_s * 1000:.2f} ms\tPhase: {phase}\t"
-            f"Status: {failure.status}\n"
-        ).encode()
+    def noted(self, kind: str, record: Mapping[str, object]) -> None:
+        self.log.platform(_now_ms(), kind, record)
+
+    def _report_platform(self, kind: str, record: dict[str, object], at_ms: int = 0) -> None:
+        self.log.platform(at_ms or _now_ms(), kind, record)
+        self._processes.publish(kind, record)
+
+    def _init_record(self, phase: str) -> dict[str, object]:
+        """AWS: the version of the runtime's image; there is none here, so it is always v1."""
+        plan = self._plan
+        runtime, family = plan.version.runtime, plan.program.family
+        mark = hashlib.sha256(runtime.encode()).hexdigest()
+        shown = f"{family}:{runtime.removeprefix(family).removesuffix('.x').lstrip('.')}.v1"
+        return {
+            "initializationType": plan.init_type,
+            "phase": phase,
+            "runtimeVersion": shown,
+            "runtimeVersionArn": (
+                f"arn:{plan.scope.partition}:lambda:{plan.scope.region}::runtime:{mark}"
+            ),
+            "functionName": plan.version.function_name,
+            "functionVersion": plan.version.version,
+        }
+
+
+_SANDBOX_FAILURE = InitFailure(error_type="Sandbox.Failure", message="", status="error")
 
 
 def _too_large_payload() -> bytes:

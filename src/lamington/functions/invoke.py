@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from lamington.core.aws import Arn, Scope
@@ -12,18 +13,23 @@ from lamington.core.settings import Settings
 from lamington.functions.entities import (
     FunctionVersion,
     ResourceNotFoundException,
-    TooManyRequestsException,
+    ServiceException,
+    rate_exceeded,
 )
-from lamington.functions.environment import Environment, Request
-from lamington.functions.isolation import end_leftovers
-from lamington.functions.launch import LaunchPlan
-from lamington.functions.link import InitFailure
+from lamington.functions.environment import Environment
+from lamington.functions.event_store import AcceptedEvent
+from lamington.functions.java import JavaBootstraps
+from lamington.functions.launch import ON_DEMAND, PROVISIONED, LaunchPlan, external_extensions
+from lamington.functions.launcher import Launcher, interpreter_directories
+from lamington.functions.link import InitFailure, Outcome, Request
 from lamington.functions.packages import Packages, remove_tree
 from lamington.functions.payloads import require_payload
 from lamington.functions.pool import Capacity, Pool, PooledEnvironment
-from lamington.functions.queue import EventQueue
-from lamington.functions.runtimes import COLD_START_S, python_sdk, runtime_program
+from lamington.functions.recursion import RecursionGuard
+from lamington.functions.runtimes import COLD_START_S, RuntimeProgram, runtime_program
+from lamington.functions.sandbox import SandboxPlan
 from lamington.functions.telemetry import Telemetry
+from lamington.functions.tracing import Tracer, TracingMode
 
 InvocationType = Literal["RequestResponse", "Event", "DryRun"]
 
@@ -60,10 +66,95 @@ class InvocationResult:
     log_tail: bytes = b""
 
 
+class StreamedResult:
+    """A function's answer as it comes.
+
+    `content_type` is known at once, "" where the function does not stream; `function_error`,
+    `error_payload` and `log_tail` are known when `chunks` has ended.
+    """
+
+    BUFFER_BYTES = 1024 * 1024
+    """So much may wait for the caller before the function has to."""
+
+    def __init__(self) -> None:
+        self.request_id = ""
+        self.executed_version = ""
+        self.content_type = ""
+        self.function_error = ""
+        self.error_payload = b""
+        self.log_tail = b""
+        self.resume: Callable[[], None] = _nothing
+        self._outcome: asyncio.Future[Outcome]
+        self._changed = asyncio.Event()
+        self._chunks: list[bytes] = []
+        self._buffered = 0
+        self._began = False
+        self._abandoned = False
+
+    def begin(self, content_type: str) -> None:
+        """Take note that the function streams; AWS has a content type for who gives none."""
+        self.content_type = content_type or "application/octet-stream"
+        self._began = True
+        self._changed.set()
+
+    def write(self, chunk: bytes) -> bool:
+        """Take a piece; False where the function is to wait."""
+        if self._abandoned:
+            return True
+        self._chunks.append(chunk)
+        self._buffered += len(chunk)
+        self._changed.set()
+        return self._buffered < self.BUFFER_BYTES
+
+    async def begun(self, request: Request, executed_version: str) -> None:
+        """Wait for the first sign of the request's answer; raises what the invocation raises."""
+        self.request_id = request.request_id
+        self.executed_version = executed_version
+        self._outcome = request.outcome
+        self._outcome.add_done_callback(lambda _: self._changed.set())
+        while not self._began and not self._outcome.done():
+            self._changed.clear()
+            await self._changed.wait()
+        if not self._began:
+            self._outcome.result()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The pieces of the answer; a caller who leaves lets the function run to its end."""
+        try:
+            while True:
+                chunks, self._chunks = self._chunks, []
+                if chunks:
+                    self._buffered = 0
+                    self.resume()
+                for chunk in chunks:
+                    yield chunk
+                if self._chunks:
+                    continue
+                if self._outcome.done():
+                    break
+                self._changed.clear()
+                await self._changed.wait()
+            payload, self.function_error, self.log_tail = self._outcome.result()
+            if self.function_error:
+                self.error_payload = payload
+            elif not self._began:
+                yield payload
+        finally:
+            self._abandoned = True
+            self._chunks.clear()
+            self.resume()
+
+
 class Invoker(Protocol):
     """Runs functions; raises the AwsErrors of the Invoke API where Lambda would refuse."""
 
     async def invoke(self, invocation: Invocation) -> InvocationResult: ...
+
+
+class EventTaker(Protocol):
+    """Takes the events of asynchronous invocations: they are on disk when `put` returns."""
+
+    def put(self, invocation: Invocation) -> None: ...
 
 
 class VersionLookup(Protocol):
@@ -77,35 +168,65 @@ class VersionLookup(Protocol):
         ...
 
 
+INIT_FAILED = "FUNCTION_ERROR_INIT_FAILURE"
+"""AWS: why provisioned concurrency cannot be had."""
+
+RATE_PER_CONCURRENCY = 10
+"""AWS: requests a second for each unit of concurrency."""
+
+
 class _Reservation:
     """The reserved concurrency of one function and how much of it is in use."""
 
-    __slots__ = ("limit", "used")
+    __slots__ = ("_filled_at", "_tokens", "limit", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self._tokens = float(limit * RATE_PER_CONCURRENCY)
+        self._filled_at = time.monotonic()
+
+    def take(self, request: Request) -> None:
+        """Count the invocation until it has ended; raises TooManyRequestsException."""
+        if self.used >= self.limit:
+            raise rate_exceeded("ReservedFunctionConcurrentInvocationLimitExceeded")
+        now = time.monotonic()
+        rate = self.limit * RATE_PER_CONCURRENCY
+        self._tokens = min(self._tokens + (now - self._filled_at) * rate, float(rate))
+        self._filled_at = now
+        if self._tokens < 1:
+            raise rate_exceeded("ReservedFunctionInvocationRateLimitExceeded")
+        self._tokens -= 1
+        self.used += 1
+        request.outcome.add_done_callback(self._free)
+
+    def _free(self, _: object) -> None:
+        self.used -= 1
 
 
 class _Target:
     """What a function ARN stands for until something about the function changes."""
 
-    __slots__ = ("pool", "pools", "reservation", "version", "versions", "weights")
+    __slots__ = ("pool", "pools", "reservation", "tracing", "version", "versions", "weights")
 
     def __init__(
         self,
         pools: list[Pool],
-        versions: list[str],
+        versions: list[FunctionVersion],
         weights: list[float],
         reservation: _Reservation | None,
     ) -> None:
         self.pools = pools
-        self.versions = versions
+        self.versions = [version.version for version in versions]
         self.weights = weights
         self.reservation = reservation
         self.pool = pools[0] if len(pools) == 1 else None
-        self.version = versions[0]
+        self.version = self.versions[0]
+        self.tracing = _tracing_mode(versions[0])
 
+
+Credentials = Callable[[str, Scope, str], tuple[str, str, str]]
+"""Access key, secret and session token of a role, in a scope, for a session's name."""
 
 FunctionKey = tuple[Scope, str]
 """Which function: its scope and name."""
@@ -124,7 +245,6 @@ class FunctionInvoker:
         ids: Ids,
         settings: Settings,
     ) -> None:
-        """Ends what an engine that was killed has left running in the same data directory."""
         self._versions = versions
         self._packages = packages
         self._telemetry = telemetry
@@ -133,18 +253,28 @@ class FunctionInvoker:
         self._settings = settings
         self.aws_endpoint_url = ""
         """What functions get as AWS_ENDPOINT_URL: known once the engine listens."""
-        self.capacity = Capacity(settings.environments_max)
+        self.capacity = Capacity(settings.environments_max, freezes=settings.freeze)
+        self.credentials: Credentials = _no_credentials
+        """Gives the access key, secret and session token of a role."""
+        self._javas = JavaBootstraps(settings.data.resolve() / "java")
+        self.launcher = Launcher(settings.data.resolve(), settings)
         self._targets: dict[str, _Target] = {}
         self._pools: dict[tuple[Scope, str, str], tuple[FunctionVersion, Pool]] = {}
         self._drained: set[Pool] = set()
         self._reservations: dict[FunctionKey, _Reservation] = {}
-        self._events = EventQueue(self._run_event, clock)
+        self.events: EventTaker | None = None
+        """Takes the events: known once the engine has made the queue."""
+        self.guard: RecursionGuard | None = None
+        """Stops recursive loops, where there is one."""
+        self._tracer = Tracer(clock, ids)
         self._reaper: asyncio.TimerHandle | None = None
-        self._sdk: Path | None = None
         self._directory = (settings.data / "environments").resolve()
-        end_leftovers(self._directory)
+
+    async def start(self) -> None:
+        """Get ready to start processes; what a killed engine has left is cleared away."""
         if self._directory.exists():
             remove_tree(self._directory)
+        await self.launcher.start()
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Run a function and wait for its result; only start it for an `Event`.
@@ -161,25 +291,12 @@ class FunctionInvoker:
         if invocation.invocation_type == "DryRun":
             return InvocationResult(status=204, request_id=request_id)
         if invocation.invocation_type == "Event":
+            if self.events is None:
+                raise ServiceException("Nothing takes events here.")
             invocation.request_id = request_id
-            self._events.put(invocation)
+            self.events.put(invocation)
             return InvocationResult(status=202, request_id=request_id)
-        pool, version = target.pool, target.version
-        if pool is None:
-            index = random.choices(range(len(target.pools)), target.weights)[0]
-            pool, version = target.pools[index], target.versions[index]
-        request = Request(
-            asyncio.get_running_loop().create_future(),
-            request_id,
-            invocation.function_arn,
-            payload or b"{}",
-            invocation.trace_id,
-            invocation.client_context,
-            invocation.log_tail,
-        )
-        if target.reservation is not None:
-            _reserve(target.reservation, request)
-        pool.submit(request)
+        request, version = self._admit(target, invocation, request_id)
         payload, function_error, log_tail = await request.outcome
         return InvocationResult(
             status=200,
@@ -189,6 +306,63 @@ class FunctionInvoker:
             request_id=request_id,
             log_tail=log_tail,
         )
+
+    async def attempt(self, event: AcceptedEvent) -> InvocationResult:
+        """Run one accepted event once; raises the AwsErrors of the Invoke API."""
+        return await self.invoke(
+            Invocation(
+                function_arn=event.function_arn,
+                payload=event.payload,
+                request_id=event.request_id,
+                trace_id=event.trace_id,
+                checked=True,
+            )
+        )
+
+    async def invoke_streamed(self, invocation: Invocation) -> StreamedResult:
+        """Run a function and pass its answer on as it comes.
+
+        Raises the AwsErrors of the Invoke API.
+        """
+        target = self._targets.get(invocation.function_arn)
+        if target is None:
+            target = self._load(invocation.function_arn)
+        if not invocation.checked:
+            require_payload(invocation.payload, "RequestResponse")
+        request_id = invocation.request_id or self._ids.request_id()
+        result = StreamedResult()
+        await result.begun(*self._admit(target, invocation, request_id, result))
+        return result
+
+    def _admit(
+        self,
+        target: _Target,
+        invocation: Invocation,
+        request_id: str,
+        stream: StreamedResult | None = None,
+    ) -> tuple[Request, str]:
+        """Put an invocation into its pool; the request and the version that it is for."""
+        pool, version = target.pool, target.version
+        if pool is None:
+            index = random.choices(range(len(target.pools)), target.weights)[0]
+            pool, version = target.pools[index], target.versions[index]
+        function_arn, trace_id = invocation.function_arn, invocation.trace_id
+        if self.guard is not None and trace_id:
+            self.guard.require_no_loop(trace_id, function_arn)
+        request = Request(
+            asyncio.get_running_loop().create_future(),
+            request_id,
+            function_arn,
+            invocation.payload or b"{}",
+            self._tracer.trace_for_invocation(trace_id, function_arn, target.tracing),
+            invocation.client_context,
+            invocation.log_tail,
+        )
+        request.stream = stream
+        if target.reservation is not None and not pool.has_provisioned_room:
+            target.reservation.take(request)
+        pool.submit(request)
+        return request, version
 
     def forget(self, function_name: str, scope: Scope) -> None:
         """Let the next invocation take what is true of the function now.
@@ -216,7 +390,11 @@ class FunctionInvoker:
             if current is None or current == version or not old.size:
                 continue
             pool = self._make_pool(scope, current)
-            failure = await pool.warm() or failure
+            try:
+                failure = await pool.warm() or failure
+            except asyncio.CancelledError:
+                self._drain(pool)  # The engine stops: nobody else knows of this pool.
+                raise
             latest = self._pools.get(key)
             if latest is None or latest[1] is not old:
                 # Another change was faster: it knows better.
@@ -228,6 +406,24 @@ class FunctionInvoker:
         self.forget(function_name, scope)
         return failure
 
+    def set_provisioned(self, scope: Scope, function_name: str, version: str, count: int) -> None:
+        """Keep so many environments of a version ready; 0 ends that.
+
+        Raises ResourceNotFoundException where there is no such version.
+        """
+        arn = scope.arn("lambda", f"function:{function_name}:{version}")
+        found, _ = self._versions.find(arn)
+        self._pool(scope, found[0][1]).provision(count)
+
+    def provisioned(self, scope: Scope, function_name: str, version: str) -> tuple[int, int, str]:
+        """How many provisioned environments there are, how many are ready, and why not more."""
+        known = self._pools.get((scope, function_name, version))
+        if known is None:
+            return 0, 0, ""
+        pool = known[1]
+        reason = INIT_FAILED if pool.provision_failure is not None else ""
+        return pool.provisioned_allocated, pool.provisioned_ready, reason
+
     @property
     def environments(self) -> int:
         """Execution environments that live now."""
@@ -237,9 +433,11 @@ class FunctionInvoker:
         """End all environments and wait until their processes are gone."""
         if self._reaper is not None:
             self._reaper.cancel()
-        await self._events.close()
         pools = [pool for _, pool in self._pools.values()] + list(self._drained)
         await asyncio.gather(*(pool.close() for pool in pools))
+        self.capacity.close()
+        await self.launcher.close()
+        await self._javas.close()
         self._pools.clear()
         self._targets.clear()
         self._telemetry.flush()
@@ -252,7 +450,7 @@ class FunctionInvoker:
         name = found[0][1].function_name
         target = _Target(
             [self._pool(scope, version) for _, version in found],
-            [version.version for _, version in found],
+            [version for _, version in found],
             [weight for weight, _ in found],
             self._reservation((scope, name), reserved),
         )
@@ -279,24 +477,19 @@ class FunctionInvoker:
         return pool
 
     def _make_pool(self, scope: Scope, version: FunctionVersion) -> Pool:
-        program = runtime_program(version.runtime)
-        if program.family == "python" and self._sdk is None:
-            self._sdk = python_sdk((self._settings.data / "python-sdk").resolve())
-        plan = LaunchPlan(
-            version=version,
-            scope=scope,
-            program=program,
-            task_root=self._packages.task_root(version.code).resolve(),
-            sdk_directory=self._sdk,
-            aws_endpoint_url=self.aws_endpoint_url,
-            attend_s=self._settings.attend_us / 1e6,
-        )
+        plan = self._plan(scope, version)
 
-        def launch(pool: Pool) -> PooledEnvironment:
+        def launch(pool: Pool, provisioned: bool) -> PooledEnvironment:
             log = self._telemetry.open(scope, version)
             directory = self._directory / self._ids.hexadecimal(16)
             self._arm_reaper()
-            return Environment(plan, log, directory, pool.release)
+            init_type = PROVISIONED if provisioned else ON_DEMAND
+            own = replace(
+                plan,
+                init_type=init_type,
+                credentials=self.credentials(version.role, scope, version.function_name),
+            )
+            return Environment(own, log, directory, pool.release)
 
         return Pool(
             launch=launch,
@@ -304,7 +497,33 @@ class FunctionInvoker:
             timers=asyncio.get_running_loop(),
             timeout_s=version.timeout_s,
             init_timeout_s=self._settings.init_timeout_s,
-            cold_start_s=COLD_START_S[program.family],
+            cold_start_s=COLD_START_S[plan.program.family],
+        )
+
+    def _plan(self, scope: Scope, version: FunctionVersion) -> LaunchPlan:
+        program = runtime_program(version.runtime)
+        layers_root = self._packages.layers_root(version.layers)
+        java = self._javas.of(program.interpreter) if program.family == "java" else None
+        if java is not None:
+            # What a sandbox is to show has to be there before it is made.
+            java.jar.parent.mkdir(parents=True, exist_ok=True)
+        return LaunchPlan(
+            version=version,
+            scope=scope,
+            program=program,
+            launcher=self.launcher,
+            sandbox=SandboxPlan(
+                task_root=self._packages.task_root(version.code).resolve(),
+                layers_root=layers_root,
+                memory_mb=version.memory_size_mb,
+                ephemeral_storage_mb=version.ephemeral_storage_mb,
+                interpreter=program.interpreter if program.forks else "",
+                programs=_programs(program) + ((str(java.jar.parent),) if java else ()),
+            ),
+            extensions=external_extensions(layers_root),
+            java=java,
+            aws_endpoint_url=self.aws_endpoint_url,
+            attend_s=self._settings.attend_us / 1e6,
         )
 
     def _current(self, key: tuple[Scope, str, str]) -> FunctionVersion | None:
@@ -326,11 +545,6 @@ class FunctionInvoker:
         self._drained.add(pool)
         pool.drain()
 
-    async def _run_event(self, invocation: Invocation) -> InvocationResult:
-        invocation.invocation_type = "RequestResponse"
-        invocation.checked = True
-        return await self.invoke(invocation)
-
     def _arm_reaper(self) -> None:
         if self._reaper is None:
             interval_s = min(max(self._settings.idle_s / 4, 0.05), 60.0)
@@ -344,18 +558,26 @@ class FunctionInvoker:
             self._arm_reaper()
 
 
-def _reserve(reservation: _Reservation, request: Request) -> None:
-    """Count the invocation until it has ended; raises TooManyRequestsException."""
-    if reservation.used >= reservation.limit:
-        raise TooManyRequestsException(
-            "Rate Exceeded.", Reason="ReservedFunctionConcurrentInvocationLimitExceeded"
-        )
-    reservation.used += 1
+def _no_credentials(role: str, scope: Scope, session: str) -> tuple[str, str, str]:
+    """Credentials that name the account alone, where nobody gives better ones."""
+    return scope.account_id, "lamington", "lamington"
 
-    def free(_: object) -> None:
-        reservation.used -= 1
 
-    request.outcome.add_done_callback(free)
+def _nothing() -> None:
+    """Stands for `resume` until a function streams."""
+
+
+def _programs(program: RuntimeProgram) -> tuple[str, ...]:
+    """The directories that an interpreter needs which is not forked from a zygote."""
+    if program.forks or not program.interpreter:
+        return ()
+    directories = interpreter_directories(program.interpreter)
+    return tuple(each for each in directories if not each.startswith("/usr"))
+
+
+def _tracing_mode(version: FunctionVersion) -> TracingMode:
+    mode = (version.settings.get("TracingConfig") or {}).get("Mode")
+    return "Active" if mode == "Active" else "PassThrough"
 
 
 def _scope_of(function_arn: str) -> Scope:

@@ -1,20 +1,22 @@
-"""The engine's end of one process: its socket and its frames, its output, and how it ends.
+"""The engine's end of one runtime process: its frames, its output, and how it ends.
 
-Left to others: what the frames mean for an invocation (`environment`), and how the process is
-fenced in (`isolation`).
+A runtime link is how an environment talks to its runtime: by frames over a socket, as our own
+bootstraps do (`FrameLink`), or by the HTTP Runtime API (`runtime_api`). Left to others: what an
+invocation is (`environment`), and how the process is fenced in (`isolation`).
 """
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final, Protocol
 
 import msgspec
 
-from lamington.functions.isolation import IsolatedProcess
+from lamington.functions.sandbox import IsolatedProcess
 
-READY, INIT_ERROR, RESULT, ERROR, FATAL, HANDLED_ERROR = 1, 2, 3, 4, 5, 6
+READY, INIT_ERROR, RESULT, ERROR, FATAL, HANDLED_ERROR, STREAM_BEGIN, STREAM_CHUNK = range(1, 9)
 INVOKE, INVOKE_ATTENTIVELY = 1, 2
 ATTENDED_BYTES = 16_384
 
@@ -35,9 +37,67 @@ class InitFailure:
     status: str
     posted: bytes = b""
 
+    @property
+    def outcome(self) -> str:
+        """The status alone: `error` or `timeout`."""
+        return self.status.partition("\t")[0]
+
     def payload(self, request_id: str) -> bytes:
         """What the caller of an invocation gets."""
         return self.posted or error_payload(self.error_type, request_id, self.message)
+
+
+class ResponseStream(Protocol):
+    """Takes a function's answer piece by piece."""
+
+    resume: Callable[[], None]
+    """Set by the environment: to be called when there is room again."""
+
+    def begin(self, content_type: str) -> None: ...
+
+    def write(self, chunk: bytes) -> bool:
+        """Take a piece; False asks for a pause until `resume` is called."""
+        ...
+
+
+Outcome = tuple[bytes, str, bytes]
+"""Payload, AWS's word for a function error or "", and the log's tail where it was asked for."""
+
+
+class Request:
+    """One invocation on its way through the pool."""
+
+    __slots__ = (
+        "client_context",
+        "function_arn",
+        "outcome",
+        "payload",
+        "queued_at",
+        "request_id",
+        "stream",
+        "tail",
+        "trace_id",
+    )
+
+    def __init__(
+        self,
+        outcome: "asyncio.Future[Outcome]",
+        request_id: str,
+        function_arn: str,
+        payload: bytes,
+        trace_id: str = "",
+        client_context: str = "",
+        tail: bool = False,
+    ) -> None:
+        self.outcome = outcome
+        self.request_id = request_id
+        self.function_arn = function_arn
+        self.payload = payload
+        self.trace_id = trace_id
+        self.client_context = client_context
+        self.tail = tail
+        self.queued_at = 0.0
+        self.stream: ResponseStream | None = None
 
 
 class LinkedEnvironment(Protocol):
@@ -47,13 +107,47 @@ class LinkedEnvironment(Protocol):
 
     def received(self, kind: int, memory_kb: int, cpu_us: int, payload: bytes) -> None: ...
 
+    def stream_began(self, content_type: str) -> None: ...
+
+    def streamed(self, chunk: bytes) -> None: ...
+
     def crashed(self, exit_text: str) -> None: ...
 
     def output_is_ready(self) -> None: ...
 
 
-class Link(asyncio.Protocol):
+class RuntimeLink(Protocol):
+    """What an environment needs of the way to its runtime, whichever way it is."""
+
+    initialised: "asyncio.Future[InitFailure | None]"
+    exited: asyncio.Future[None]
+    process: IsolatedProcess
+    settles_apart: bool
+    """Whether the runtime says by itself when it is free for the next invocation."""
+
+    def open(self, process: IsolatedProcess) -> None: ...
+
+    async def connect(self) -> None: ...
+
+    def hand_over(self, request: Request, deadline_ms: int, attend_s: float) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def init_timed_out(self) -> None: ...
+
+    def process_exited(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def close_output(self) -> None: ...
+
+
+class FrameLink(asyncio.Protocol):
     """The engine's end of one process's socket: it lives as long as the process does."""
+
+    settles_apart = False
 
     def __init__(self, environment: LinkedEnvironment, loop: asyncio.AbstractEventLoop) -> None:
         self._environment: LinkedEnvironment | None = environment
@@ -63,6 +157,7 @@ class Link(asyncio.Protocol):
         self._expected = 0
         self._filled = 0
         self._lost = False
+        self._paused = False
         self._output_open = False
         self.initialised: asyncio.Future[InitFailure | None] = loop.create_future()
         self.exited: asyncio.Future[None] = loop.create_future()
@@ -82,7 +177,31 @@ class Link(asyncio.Protocol):
         if self._environment is None:
             transport.abort()
 
-    def write(self, frame: bytes) -> None:
+    def hand_over(self, request: Request, deadline_ms: int, attend_s: float) -> None:
+        """Send an invocation; with `attend_s` wait actively for the reply, for a moment."""
+        texts = (
+            request.request_id + request.function_arn + request.trace_id + request.client_context
+        ).encode()
+        client_context = request.client_context
+        client_bytes = len(client_context.encode()) if client_context else 0
+        payload = request.payload
+        self._write(
+            INVOCATION.pack(
+                INVOCATION.size - 4 + len(texts) + len(payload),
+                INVOKE_ATTENTIVELY if attend_s else INVOKE,
+                len(request.request_id),
+                len(request.function_arn),
+                len(request.trace_id),
+                client_bytes,
+                deadline_ms,
+            )
+            + texts
+            + payload
+        )
+        if attend_s:
+            self._attend(attend_s)
+
+    def _write(self, frame: bytes) -> None:
         """Send a frame, without the loop where the socket takes it whole.
 
         The process can begin at once, and the loop's queue of writes costs more than this.
@@ -98,7 +217,7 @@ class Link(asyncio.Protocol):
             assert self._transport is not None, "connected before the first invocation"
             self._transport.write(memoryview(frame)[sent:])
 
-    def attend(self, seconds: float) -> None:
+    def _attend(self, seconds: float) -> None:
         """Take the reply from the socket where it comes within a moment, ahead of the loop.
 
         Sleeping until then costs more than the wait: a processor that sleeps wakes late and slow.
@@ -147,7 +266,12 @@ class Link(asyncio.Protocol):
         if environment is None:
             return
         if self.initialised.done():
-            environment.received(kind, memory_kb, cpu_us, payload)
+            if kind == STREAM_CHUNK:
+                environment.streamed(payload)
+            elif kind == STREAM_BEGIN:
+                environment.stream_began(payload.decode("latin-1"))
+            else:
+                environment.received(kind, memory_kb, cpu_us, payload)
             return
         environment.memory_kb = memory_kb
         if kind == READY:
@@ -162,6 +286,17 @@ class Link(asyncio.Protocol):
                 posted=payload,
             )
         )
+
+    def pause(self) -> None:
+        """Read no more of a streamed response until `resume`: the process waits meanwhile."""
+        if self._transport is not None and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and self._paused:
+            self._paused = False
+            self._transport.resume_reading()
 
     def init_timed_out(self) -> None:
         if not self.initialised.done():

@@ -13,18 +13,25 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from lamington.functions.entities import ServiceException, TooManyRequestsException
-from lamington.functions.environment import Request, State
-from lamington.functions.link import InitFailure
-
-QUEUE_MAX = 10_000
-"""Requests that may wait for one function version; more are refused as AWS refuses them."""
+from lamington.functions.entities import (
+    CONCURRENT_EXECUTIONS,
+    ServiceException,
+    rate_exceeded,
+)
+from lamington.functions.environment import State
+from lamington.functions.link import InitFailure, Request
 
 PROCESSORS = os.cpu_count() or 1
 STARTS_AT_ONCE = max(4, 2 * PROCESSORS)
 """Environments of one pool that may be initializing together: more only slow each other down."""
 
 GROWTH_INTERVAL_S = 0.02
+
+FREEZE_AFTER_S = 0.05
+"""An environment that has been idle for so long is frozen: under load nothing is paid for it.
+
+Differs: what a function leaves running has this much longer than on AWS.
+"""
 
 QUEUED_MAX = 3
 """Requests handed to a busy environment of a fast function ahead of its being free."""
@@ -50,6 +57,8 @@ class PooledEnvironment(Protocol):
     init_s: float
     cpu_us: int
     quiet: bool
+    provisioned: bool
+    frozen: bool
 
     @property
     def queued(self) -> int: ...
@@ -63,6 +72,8 @@ class PooledEnvironment(Protocol):
     def fail(self, request: Request, failure: InitFailure, started_wall: float) -> None: ...
 
     def expire(self) -> None: ...
+
+    def freeze(self) -> None: ...
 
     async def end(self) -> None: ...
 
@@ -82,12 +93,19 @@ def _never() -> bool:
 class Capacity:
     """The environments that the machine may hold, all functions together.
 
-    At the cap an idle environment of another function makes room.
+    At the cap an idle environment of another function makes room. Those that have been idle for
+    a moment are frozen.
+
+    Differs: the concurrency of all accounts counts as one.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, freezes: bool = False) -> None:
         self._limit = limit
         self._used = 0
+        self._freezes = freezes
+        self._sweep: asyncio.TimerHandle | None = None
+        self.waiting = 0
+        """Requests that wait for an environment, all functions together."""
         self.is_alone: Callable[[], bool] = _never
         """Whether the engine has nothing to do but the request at hand: its listener knows."""
         self._pools: list[Pool] = []
@@ -96,6 +114,22 @@ class Capacity:
     @property
     def used(self) -> int:
         return self._used
+
+    def note_idle(self) -> None:
+        """Freeze those who are idle before long."""
+        if self._sweep is None and self._freezes:
+            loop = asyncio.get_running_loop()
+            self._sweep = loop.call_later(FREEZE_AFTER_S, self._freeze)
+
+    def _freeze(self) -> None:
+        self._sweep = None
+        if any([pool.freeze(FREEZE_AFTER_S) for pool in self._pools]):
+            self.note_idle()
+
+    def close(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._freezes = False
 
     def add(self, pool: "Pool") -> None:
         self._pools.append(pool)
@@ -138,7 +172,7 @@ class Pool:
     def __init__(
         self,
         *,
-        launch: "Callable[[Pool], PooledEnvironment]",
+        launch: "Callable[[Pool, bool], PooledEnvironment]",
         capacity: Capacity,
         timers: Timers,
         timeout_s: float,
@@ -146,7 +180,10 @@ class Pool:
         cold_start_s: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`cold_start_s` is what a cold start is expected to take until one was measured."""
+        """`launch` makes an environment, provisioned or not.
+
+        `cold_start_s` is what a cold start is expected to take until one was measured.
+        """
         self._launch = launch
         self._capacity = capacity
         self._timers = timers
@@ -169,6 +206,10 @@ class Pool:
         self._growth_due = 0.0
         self._deadline_timer: Any = None
         self._draining = False
+        self._provisioned_wanted = 0
+        self._provisioning: asyncio.Task[None] | None = None
+        self.provision_failure: InitFailure | None = None
+        """How the init of a provisioned environment has failed, if it did."""
         capacity.add(self)
 
     # Hot path
@@ -187,7 +228,9 @@ class Pool:
         """Take an environment back: the next request in line goes to it at once."""
         state = environment.state
         if state is State.RESET or state is State.ENDED:
-            self._waiting.extendleft(reversed(environment.take_back()))
+            taken_back = environment.take_back()
+            self._waiting.extendleft(reversed(taken_back))
+            self._capacity.waiting += len(taken_back)
             self._park(environment)
             return
         duration_s = environment.duration_s
@@ -206,12 +249,17 @@ class Pool:
                 if waiting:
                     self._queue_behind(environment)
                 return
-        if self._draining or (self._capacity.hungry and self._capacity.needed_elsewhere(self)):
+        if self._draining or (
+            self._capacity.hungry
+            and self._capacity.needed_elsewhere(self)
+            and not environment.provisioned
+        ):
             self._dismiss(environment)
             if waiting:
                 self._capacity.hungry.append(self)
         else:
             self._idle.append(environment)
+            self._capacity.note_idle()
 
     def _note_least(self, duration_s: float) -> None:
         """Keep the shortest of the latest durations.
@@ -250,15 +298,15 @@ class Pool:
     # Growth
 
     def _wait(self, request: Request) -> None:
-        waiting = self._waiting
-        if len(waiting) >= QUEUE_MAX:
-            raise TooManyRequestsException(
-                "Rate Exceeded.",
-                hint="the function cannot keep up; call it less or raise `environments_max`",
-                Reason="ConcurrentInvocationLimitExceeded",
+        waiting, capacity = self._waiting, self._capacity
+        if capacity.waiting + capacity.used >= CONCURRENT_EXECUTIONS:
+            raise rate_exceeded(
+                "ConcurrentInvocationLimitExceeded",
+                "the function cannot keep up; call it less or raise `environments_max`",
             )
         request.queued_at = self._monotonic()
         waiting.append(request)
+        capacity.waiting += 1
         if not self._active:
             self._start()
         elif (
@@ -322,7 +370,7 @@ class Pool:
             environment = self._parked.pop()
             phase = "invoke"
         elif self._capacity.take(self):
-            environment = self._launch(self)
+            environment = self._launch(self, False)
             self._members.add(environment)
             phase = "init"
         else:
@@ -374,6 +422,7 @@ class Pool:
     def _next_request(self) -> Request | None:
         while self._waiting:
             request = self._waiting.popleft()
+            self._capacity.waiting -= 1
             if not request.outcome.done():
                 return request
         return None
@@ -383,10 +432,13 @@ class Pool:
         if request is not None:
             self._hand_over(environment, request)
             self.grow()
-        elif self._draining or self._capacity.needed_elsewhere(self):
+        elif self._draining or (
+            self._capacity.needed_elsewhere(self) and not environment.provisioned
+        ):
             self._dismiss(environment)
         else:
             self._idle.append(environment)
+            self._capacity.note_idle()
 
     def _park(self, environment: PooledEnvironment) -> None:
         """Keep an environment without a process for the next need of one."""
@@ -401,6 +453,8 @@ class Pool:
         self._parked.append(environment)
         if self._waiting and not self._active:
             self._start()
+        elif environment.provisioned and self.provision_failure is None:
+            self._provision()
 
     # Ends
 
@@ -424,19 +478,22 @@ class Pool:
         elif self._waiting:
             self._deadline_timer = self._timers.call_later(self._timeout_s, self._check_deadlines)
 
+    def _spares(self) -> list[PooledEnvironment]:
+        return [each for each in (*self._idle, *self._parked) if not each.provisioned]
+
     @property
     def spare(self) -> bool:
         """Whether there is an environment that could go."""
-        return bool(self._idle or self._parked)
+        return bool(self._spares())
 
     @property
     def idle_longest(self) -> float:
         """Since when the environment has been idle that has been so for the longest time."""
-        return min(each.idle_since for each in (*self._idle, *self._parked))
+        return min(each.idle_since for each in self._spares())
 
     def evict(self) -> None:
         """End the environment that has been idle for the longest time."""
-        environment = min((*self._idle, *self._parked), key=lambda each: each.idle_since)
+        environment = min(self._spares(), key=lambda each: each.idle_since)
         (self._idle if environment in self._idle else self._parked).remove(environment)
         self._dismiss(environment)
 
@@ -445,6 +502,79 @@ class Pool:
         before = self._monotonic() - idle_s
         while self.spare and self.idle_longest <= before:
             self.evict()
+
+    def freeze(self, idle_s: float) -> bool:
+        """Freeze what has been idle for so long; whether some will be so before long."""
+        before = self._monotonic() - idle_s
+        later = False
+        for each in self._idle:
+            if not each.frozen:
+                if each.idle_since <= before:
+                    each.freeze()
+                else:
+                    later = True
+        return later
+
+    # Provisioned concurrency
+
+    def provision(self, count: int) -> None:
+        """Keep so many environments ready, whether anybody asks or not."""
+        self._provisioned_wanted = count
+        self.provision_failure = None
+        surplus = len(self._provisioned()) - count
+        for each in self._provisioned():
+            if surplus > 0:
+                # It goes on as one of the others, and is reaped as they are.
+                each.provisioned = False
+                surplus -= 1
+        self._provision()
+
+    @property
+    def provisioned_allocated(self) -> int:
+        return len(self._provisioned())
+
+    @property
+    def provisioned_ready(self) -> int:
+        """How many of the provisioned environments are initialised."""
+        ready = (State.IDLE, State.BUSY)
+        return sum(each.state in ready for each in self._provisioned())
+
+    @property
+    def has_provisioned_room(self) -> bool:
+        """Whether a provisioned environment is idle: it is the function's own."""
+        return self._provisioned_wanted > 0 and any(each.provisioned for each in self._idle)
+
+    def _provisioned(self) -> list[PooledEnvironment]:
+        return [each for each in self._members if each.provisioned]
+
+    def _provision(self) -> None:
+        if self._provisioning is None and not self._draining:
+            task = asyncio.get_running_loop().create_task(self._start_provisioned())
+            self._provisioning = task
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _start_provisioned(self) -> None:
+        """Start what is missing, one after the other: nobody waits for them."""
+        while self.provision_failure is None and not self._draining:
+            parked = [each for each in self._parked if each.provisioned]
+            if parked:
+                environment = parked[0]
+                self._parked.remove(environment)
+            elif len(self._provisioned()) < self._provisioned_wanted and self._capacity.take(self):
+                environment = self._launch(self, True)
+                self._members.add(environment)
+            else:
+                break
+            self._starting += 1
+            self.provision_failure = await environment.start(self._init_timeout_s)
+            self._starting -= 1
+            if environment.state is State.IDLE:
+                environment.idle_since = self._monotonic()
+                self._accept(environment)
+            elif environment.state is State.RESET:
+                self._parked.append(environment)
+        self._provisioning = None
 
     @property
     def size(self) -> int:
@@ -455,7 +585,7 @@ class Pool:
         """Start an environment ahead of need, where there is none; returns how that failed."""
         if self._active or not self._capacity.take(self):
             return None
-        environment = self._launch(self)
+        environment = self._launch(self, False)
         self._members.add(environment)
         self._starting += 1
         failure = await environment.start(self._init_timeout_s)
@@ -471,6 +601,8 @@ class Pool:
     def drain(self) -> None:
         """Take no more part: who is idle ends now, who is busy ends after its invocation."""
         self._draining = True
+        for each in self._provisioned():
+            each.provisioned = False
         while self.spare:
             self.evict()
         if not self._members:
@@ -484,6 +616,7 @@ class Pool:
                 timer.cancel()
         while self._waiting:
             outcome = self._waiting.popleft().outcome
+            self._capacity.waiting -= 1
             if not outcome.done():
                 outcome.set_exception(ServiceException("The engine is shutting down."))
         members, self._members = list(self._members), set()

@@ -9,7 +9,15 @@ from lamington.functions.environment import TRANSITIONS, State
 from lamington.functions.launch import LaunchPlan, render_variables
 from lamington.functions.link import error_payload, exit_message
 from lamington.functions.runtimes import RuntimeProgram
+from lamington.functions.sandbox import Places, Sandbox, SandboxPlan
 from lamington.functions.telemetry import EnvironmentLog
+
+
+class NoSandboxes:
+    """Opens none: variables need no process."""
+
+    def open(self, plan: SandboxPlan, temporary: Path) -> Sandbox:
+        raise AssertionError("nothing is started")
 
 
 def variables(**members: Any) -> dict[str, str]:
@@ -32,10 +40,22 @@ def variables(**members: Any) -> dict[str, str]:
         interpreter_version="3.12",
     )
     scope = Scope(account_id="111111111111", region="eu-west-1")
-    plan = LaunchPlan(version=version, scope=scope, program=program, task_root=Path("/code"))
+    plan = LaunchPlan(
+        version=version,
+        scope=scope,
+        program=program,
+        launcher=NoSandboxes(),
+        sandbox=SandboxPlan(
+            task_root=Path("/code"), layers_root=None, memory_mb=128, ephemeral_storage_mb=512
+        ),
+        credentials=("key", "secret", "token"),
+    )
     log = EnvironmentLog.__new__(EnvironmentLog)
     log.group_name, log.stream_name = "/aws/lambda/f", "2026/01/01/[$LATEST]0"
-    return render_variables(plan, log, Path("/tmp/e"))
+    places = Places(
+        task_root="/var/task", layers_root="/opt", temporary="/tmp", runtime_root="/var/runtime"
+    )
+    return render_variables(plan, log, places, "127.0.0.1:9001")
 
 
 def test_reserved_variables_beat_the_functions_own() -> None:
@@ -48,8 +68,9 @@ def test_python_has_awss_variables() -> None:
     seen = variables()
     assert seen["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.12"
     assert seen["PYTHONPATH"] == "/var/runtime"
+    assert (seen["LC_CTYPE"], "LC_CTYPE" in variables(runtime="python3.11")) == ("C.UTF-8", False)
     assert seen["TZ"] == ":UTC"
-    assert seen["LAMBDA_TASK_ROOT"] == "/code"
+    assert seen["LAMBDA_TASK_ROOT"] == "/var/task"
     assert "HOME" not in seen
     assert "AWS_LAMBDA_LOG_FORMAT" not in seen
 

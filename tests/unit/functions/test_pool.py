@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from lamington.core.errors import AwsError
-from lamington.functions.environment import Outcome, Request, State
-from lamington.functions.link import InitFailure
+from lamington.functions.environment import State
+from lamington.functions.link import InitFailure, Outcome, Request
 from lamington.functions.pool import Capacity, Pool, PooledEnvironment
 
 
@@ -57,6 +57,8 @@ class FakeEnvironment:
     init_s: float = 0.05
     cpu_us: int = 0
     quiet: bool = True
+    provisioned: bool = False
+    frozen: bool = False
     requests: list[Request] = field(default_factory=list)
 
     @property
@@ -96,6 +98,9 @@ class FakeEnvironment:
         self.busy_since = self.world.timers.now
         self.pool.release(self)
 
+    def freeze(self) -> None:
+        self.frozen = True
+
     async def end(self) -> None:
         self.state = State.ENDED
 
@@ -122,8 +127,8 @@ class PoolWorld:
             monotonic=lambda: self.timers.now,
         )
 
-    def _launch(self, pool: Pool) -> PooledEnvironment:
-        made = FakeEnvironment(self, pool)
+    def _launch(self, pool: Pool, provisioned: bool) -> PooledEnvironment:
+        made = FakeEnvironment(self, pool, provisioned=provisioned)
         self.made.append(made)
         return made
 

@@ -107,11 +107,11 @@ class LambdaContext:
         deadline_ms: float,
     ) -> None:
         self.aws_request_id = request_id
-        self.log_group_name = LOG_GROUP_NAME
-        self.log_stream_name = LOG_STREAM_NAME
-        self.function_name = FUNCTION_NAME
-        self.memory_limit_in_mb = MEMORY_SIZE
-        self.function_version = FUNCTION_VERSION
+        self.log_group_name = Declared.log_group_name
+        self.log_stream_name = Declared.log_stream_name
+        self.function_name = Declared.function_name
+        self.memory_limit_in_mb = Declared.memory_size
+        self.function_version = Declared.function_version
         self.invoked_function_arn = arn
         self.tenant_id = None
         self.client_context = client_context
@@ -143,24 +143,36 @@ class LambdaContext:
         return f"LambdaContext([{shown}])"
 
 
-variable = os.environ.get
-FUNCTION_NAME = variable("AWS_LAMBDA_FUNCTION_NAME")
-FUNCTION_VERSION = variable("AWS_LAMBDA_FUNCTION_VERSION")
-MEMORY_SIZE = variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-LOG_GROUP_NAME = variable("AWS_LAMBDA_LOG_GROUP_NAME")
-LOG_STREAM_NAME = variable("AWS_LAMBDA_LOG_STREAM_NAME")
-TASK_ROOT = variable("LAMBDA_TASK_ROOT", "")
-LOG_FORMAT = variable("AWS_LAMBDA_LOG_FORMAT", "Text")
-LOG_LEVEL = {"TRACE": "DEBUG", "FATAL": "CRITICAL", "WARN": "WARNING"}.get(
-    variable("AWS_LAMBDA_LOG_LEVEL", "").upper(), variable("AWS_LAMBDA_LOG_LEVEL", "").upper()
-)
+class Declared:
+    """What the variables of this process say of the function: read once, when it is one."""
 
-
-def declared_minor() -> int:
+    function_name: str | None = None
+    function_version: str | None = None
+    memory_size: str | None = None
+    log_group_name: str | None = None
+    log_stream_name: str | None = None
+    task_root = ""
+    log_format = "Text"
+    log_level = ""
+    minor = 0
     """The minor version of Python 3 that the function asks for, 0 for Python 2."""
-    name = variable("AWS_EXECUTION_ENV", "").rpartition("python")[2]
-    major, _, minor = name.partition(".")
-    return int(minor) if major == "3" and minor.isdigit() else 0
+
+    @classmethod
+    def configure(cls) -> None:
+        variable = os.environ.get
+        cls.function_name = variable("AWS_LAMBDA_FUNCTION_NAME")
+        cls.function_version = variable("AWS_LAMBDA_FUNCTION_VERSION")
+        cls.memory_size = variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        cls.log_group_name = variable("AWS_LAMBDA_LOG_GROUP_NAME")
+        cls.log_stream_name = variable("AWS_LAMBDA_LOG_STREAM_NAME")
+        cls.task_root = variable("LAMBDA_TASK_ROOT", "")
+        cls.log_format = variable("AWS_LAMBDA_LOG_FORMAT", "Text")
+        level = variable("AWS_LAMBDA_LOG_LEVEL", "").upper()
+        known = {"TRACE": "DEBUG", "FATAL": "CRITICAL", "WARN": "WARNING"}
+        cls.log_level = known.get(level, level)
+        name = variable("AWS_EXECUTION_ENV", "").rpartition("python")[2]
+        major, _, minor = name.partition(".")
+        cls.minor = int(minor) if major == "3" and minor.isdigit() else 0
 
 
 class Current:
@@ -219,7 +231,7 @@ def has_named_tuples() -> bool:
     for kind in tuple.__subclasses__():
         if "_fields" in vars(kind):
             module = sys.modules.get(kind.__module__)
-            if (getattr(module, "__file__", None) or "").startswith(TASK_ROOT):
+            if (getattr(module, "__file__", None) or "").startswith(Declared.task_root):
                 return True
     return False
 
@@ -235,7 +247,7 @@ def write_record(text: str) -> None:
 
 def log_error(error: dict[str, Any]) -> None:
     """Write an error as AWS's runtime does: one event, its indentation not to be trimmed."""
-    if LOG_FORMAT == "JSON":
+    if Declared.log_format == "JSON":
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         entry = {"timestamp": stamp, "level": "ERROR"}
         entry.update(error)
@@ -269,7 +281,7 @@ def set_up_logging(logging: Any) -> None:
 
     logging.Formatter.converter = time.gmtime
     handler = LambdaHandler()
-    if LOG_FORMAT == "JSON":
+    if Declared.log_format == "JSON":
         handler.setFormatter(json_formatter(logging))
     else:
         handler.setFormatter(
@@ -280,8 +292,8 @@ def set_up_logging(logging: Any) -> None:
         )
     handler.addFilter(LambdaFilter())
     logger = logging.getLogger()
-    if LOG_LEVEL in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
-        logger.setLevel(LOG_LEVEL)
+    if Declared.log_level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+        logger.setLevel(Declared.log_level)
     logger.addHandler(handler)
 
 
@@ -344,7 +356,7 @@ def describe(error: BaseException) -> tuple[str, str, list[Any]]:
     while frames and frames[0].filename == __file__:
         del frames[0]
     trace: list[Any]
-    if declared_minor() < 8:
+    if Declared.minor < 8:
         trace = [[frame.filename, frame.lineno, frame.name, frame.line] for frame in frames]
     else:
         trace = traceback.format_list([tuple(frame) for frame in frames])
@@ -360,14 +372,14 @@ def error_payload(error: BaseException, request_id: str | None) -> dict[str, Any
     else:
         message, kind, trace = describe(error)
     payload: dict[str, Any] = {"errorMessage": message, "errorType": kind}
-    if declared_minor() >= 8:
+    if Declared.minor >= 8:
         payload["requestId"] = request_id
     payload["stackTrace"] = trace
     return payload
 
 
 def log_payload(payload: dict[str, Any]) -> None:
-    if declared_minor() < 8:
+    if Declared.minor < 8:
         lines = payload["stackTrace"]
         shown = ['  File "{}", line {}, in {}\n    {}\n'.format(*line) for line in lines]
         payload = dict(payload, stackTrace=shown)
@@ -445,7 +457,7 @@ class Runtime:
         self._memory_kb = 0
         self._cpu_us = 0
         self._sampled: tuple[int, float] = (0, 0.0)
-        self._encoder = Encoder(declared_minor() < 12)
+        self._encoder = Encoder(Declared.minor < 12)
 
     def send(self, kind: int, payload: bytes) -> None:
         """Write one frame, at once."""
@@ -608,7 +620,7 @@ def open_frame(frame: memoryview) -> tuple[str, LambdaContext, str]:
 
 def init_warning() -> str:
     """The warning ahead of an init error, in the form of a record of `logging`."""
-    if LOG_FORMAT == "JSON":
+    if Declared.log_format == "JSON":
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         return json.dumps(
             {"timestamp": stamp, "level": "WARNING", "message": INIT_WARNING, "logger": "root"}
@@ -631,22 +643,51 @@ class Quitter:
         raise SystemExit(code)
 
 
-def run(descriptor: int, sdk_directory: str, attend_s: float) -> None:
+CHANNEL = 3
+"""The descriptor of the socket to the engine."""
+
+
+def set_up_path() -> None:
+    """Order the places that modules come from: the code, the layers, the library, the SDK.
+
+    AWS: a user's PYTHONPATH replaces `/var/runtime` in it; the runtime's own directory stays.
+    """
+    runtime = os.environ.get("LAMBDA_RUNTIME_DIR", "")
+    given = [each for each in os.environ.get("PYTHONPATH", "").split(":") if each != runtime]
+    # An interpreter that was executed has read the variable itself.
+    library = [each for each in sys.path if each and each not in given and each != runtime]
+    layers = os.environ.pop("LAMINGTON_LAYERS_ROOT", "/opt")
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    sys.path[:] = [
+        Declared.task_root,
+        f"{layers}/python/lib/python{version}/site-packages",
+        f"{layers}/python",
+        *filter(None, given),
+        *library,
+        runtime,
+    ]
+
+
+def run(attend_s: float) -> None:
     """Run this environment until it ends.
 
-    `sdk_directory` holds boto3, "" where there is none; `attend_s` is how long to wait actively
-    for the next frame where the engine says that it is likely.
+    `attend_s` is how long to wait actively for the next frame where the engine says that it is
+    likely.
     """
     import builtins
 
+    Declared.configure()
     for name in ("exit", "quit"):
         setattr(builtins, name, Quitter(name))
     sys.argv = ["/var/runtime/bootstrap.py"]
-    sys.path.insert(0, TASK_ROOT)
-    if sdk_directory:
-        sys.path.append(sdk_directory)
+    set_up_path()
+    time.tzset()
     reconfigure: Any = getattr(sys.stdout, "reconfigure")  # noqa: B009  # TextIO lacks it
     reconfigure(line_buffering=True)
-    sys.meta_path.insert(0, LoggingFinder())
-    runtime = Runtime(descriptor, attend_s)
+    logging = sys.modules.get("logging")
+    if logging is None:
+        sys.meta_path.insert(0, LoggingFinder())
+    else:
+        set_up_logging(logging)
+    runtime = Runtime(CHANNEL, attend_s)
     runtime.serve(runtime.initialise())
