@@ -1,6 +1,6 @@
 """HTTP messages as values: no sockets, no parsing of the wire."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import unquote_plus
@@ -71,11 +71,16 @@ class Request:
 
 @dataclass(slots=True, kw_only=True)
 class Response:
-    """One HTTP response; the server adds `Content-Length`, `Date` and `Connection`."""
+    """One HTTP response; the server adds what frames it, `Date` and `Connection`.
+
+    A response with a `stream` is sent piece by piece as the stream gives them, and `body` is not
+    looked at. The server closes the stream (`aclose`, where it has one) however it ends.
+    """
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
+    stream: AsyncIterator[bytes] | None = None
 
 
 def parse_query(query: str) -> list[tuple[str, str]]:

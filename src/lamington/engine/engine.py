@@ -7,29 +7,47 @@ Protocol; the engine passes the implementation in.
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 
 import msgspec
 
-from lamington.core.aws import AwsCaller, Operation, Scope
+from lamington.core.aws import Arn, AwsCaller, Operation, Scope
 from lamington.core.clock import Clock, Ids, SystemClock
 from lamington.core.errors import AwsError, UsageError
-from lamington.core.http import Request, Response
+from lamington.core.http import Request, Response, parse_query
 from lamington.core.settings import LOOPBACK_HOSTS, Settings
 from lamington.core.store import Store
 from lamington.engine.artifacts import Artifacts
-from lamington.engine.doors import parse_api_address
+from lamington.engine.doors import identify_url_caller, parse_api_address, parse_url_address
 from lamington.engine.server import HttpServer, ServerLimits
+from lamington.functions.bill import Bill, load_prices, parse_bill_query, render_bill
 from lamington.functions.entities import LATEST
+from lamington.functions.function_urls import FunctionUrls
 from lamington.functions.invoke import FunctionInvoker
+from lamington.functions.isolation import Isolation
 from lamington.functions.log_store import LogStore
+from lamington.functions.metrics import Metrics
 from lamington.functions.operations.configuration import unemulated
+from lamington.functions.operations.event_invoke_configs import (
+    AsyncInvocationOperations,
+    EventInvokeConfigOperations,
+)
+from lamington.functions.operations.event_source_mappings import EventSourceMappingOperations
+from lamington.functions.operations.function_urls import FunctionUrlOperations, RegistryPolicies
 from lamington.functions.operations.functions import FunctionOperations
+from lamington.functions.operations.live_tail import LiveTailOperations
+from lamington.functions.operations.log_queries import LogQueryOperations
 from lamington.functions.operations.logs import LogOperations
+from lamington.functions.operations.metrics import MetricOperations
+from lamington.functions.operations.recursion import RecursionOperations
 from lamington.functions.operations.registry import FunctionRegistry
 from lamington.functions.packages import Packages
+from lamington.functions.queue import EventQueue
+from lamington.functions.recursion import RecursionGuard
 from lamington.functions.runtimes import runtime_program
 from lamington.functions.telemetry import Telemetry
+from lamington.functions.tracing import Tracer
 from lamington.gateway.deployment import StageProgram, compile_stage
 from lamington.gateway.entities import PAYLOAD_MAX_BYTES, RestApi, Stage
 from lamington.gateway.operations.methods import MethodOperations
@@ -40,6 +58,8 @@ from lamington.gateway.pipeline import RestDataPlane
 from lamington.stack.operations.stacks import StackOperations
 from lamington.stack.providers.base import ProviderRegistry
 from lamington.stack.providers.delegated import delegated_providers
+from lamington.stack.providers.function_fronts import front_providers
+from lamington.stack.providers.function_layers import layer_providers
 from lamington.stack.providers.functions import function_providers
 from lamington.stack.providers.gateway import gateway_providers
 from lamington.wire.dispatch import Dispatcher
@@ -49,7 +69,7 @@ STOP_GRACE_S = 2.0
 CHECKPOINT_PAUSE_S = 5.0
 CHECKPOINT_BYTES = 4 * 1024 * 1024
 
-_HEALTH = {"lambda", "apigateway", "cloudformation", "logs", "iam", "sts"}
+_HEALTH = {"lambda", "apigateway", "cloudformation", "cloudwatch", "logs", "iam", "sts"}
 
 
 class Engine:
@@ -82,7 +102,8 @@ class Engine:
         self._artifacts = Artifacts(settings.data / "artifacts")
 
         logs = LogStore(self._store, self._clock, settings.log_bytes_max)
-        self.telemetry = Telemetry(logs, self._clock, settings.log_flush_s)
+        self.metrics = Metrics(self._store, self._clock)
+        self.telemetry = Telemetry(logs, self._clock, settings.log_flush_s, self.metrics)
         self._packages = Packages(self._store)
         self._registry = FunctionRegistry(self._store, self._clock, self._ids)
         self.invoker = FunctionInvoker(
@@ -95,11 +116,31 @@ class Engine:
         )
         if settings.attend_us and (os.cpu_count() or 1) > 1:
             self.invoker.capacity.is_alone = lambda: self._service_server.alone
-        functions = FunctionOperations(
+        self._mappings = EventSourceMappingOperations(
+            registry=self._registry, store=self._store, clock=self._clock, ids=self._ids
+        )
+        self.function_urls = FunctionUrls(
+            invoker=self.invoker,
+            policies=RegistryPolicies(self._registry),
+            identify=lambda request: identify_url_caller(request, self.caller, self.scope),
+            clock=self._clock,
+            ids=self._ids,
+        )
+        self._url_configs = FunctionUrlOperations(
+            registry=self._registry,
+            store=self._store,
+            urls=self.function_urls,
+            clock=self._clock,
+            ids=self._ids,
+            endpoint=lambda: self.aws_endpoint,
+        )
+        self.functions = FunctionOperations(
             registry=self._registry,
             invoker=self.invoker,
             packages=self._packages,
             fetch_object=self._artifacts.fetch,
+            tag_holders={"event-source-mapping": self._mappings},
+            new_trace=Tracer(self._clock, self._ids).new_header,
         )
         self.data_plane = RestDataPlane(clock=self._clock, ids=self._ids)
         tables = GatewayTables(self._store)
@@ -113,13 +154,28 @@ class Engine:
         rest_apis = RestApiOperations(
             tables=tables, clock=self._clock, ids=self._ids, withdraw=self.data_plane.withdraw
         )
+        identity = IdentityOperations(self._store, self._clock, self._ids)
+        self.invoker.credentials = identity.role_credentials
+        recursion = RecursionOperations(self._registry)
+        self.invoker.guard = RecursionGuard(recursion.allows, self._notice)
+        event_configs = EventInvokeConfigOperations(
+            registry=self._registry, store=self._store, clock=self._clock
+        )
         self.operations: dict[str, Operation] = {
-            **functions.operations(),
+            **self.functions.operations(),
+            **self._url_configs.operations(),
+            **self._mappings.operations(),
             **LogOperations(logs, self._clock).operations(),
+            **LogQueryOperations(logs, self._clock, self._ids).operations(),
+            **LiveTailOperations(logs, self._clock, self._ids).operations(),
+            **MetricOperations(self.metrics, self._clock).operations(),
             **rest_apis.operations(),
             **MethodOperations(tables=tables, ids=self._ids).operations(),
             **self._stages.operations(),
-            **IdentityOperations(self._store, self._clock, self._ids).operations(),
+            **identity.operations(),
+            **event_configs.operations(),
+            **recursion.operations(),
+            **AsyncInvocationOperations(self._registry, self.invoker).operations(),
         }
         self._dispatcher = Dispatcher(
             self.operations,
@@ -127,9 +183,21 @@ class Engine:
             default_scope=self.scope,
         )
         self.caller: AwsCaller = self._dispatcher
+        self._events = EventQueue(
+            store=self._store,
+            clock=self._clock,
+            ids=self._ids,
+            attempt=self.invoker.attempt,
+            configuration=event_configs,
+            caller=self.caller,
+            notice=self._notice,
+        )
+        self.invoker.events = self._events
         self.providers = ProviderRegistry(
             [
                 *function_providers(self.caller),
+                *layer_providers(self.caller),
+                *front_providers(self.caller),
                 *gateway_providers(self.caller),
                 *delegated_providers(self.caller),
             ]
@@ -167,12 +235,17 @@ class Engine:
         `on_stop` is called when a client asks the engine to stop.
         """
         self._on_stop = on_stop or _nothing
-        self._packages.remove_unused(self._registry.used_blobs())
+        self._packages.remove_unused(self._registry.used_blobs(), self._registry.used_layers())
         self._stages.restore()
+        self._url_configs.restore()
+        self._mappings.announce()
         port = await self._aws_server.start(self.settings.host, self.settings.aws_port)
         self.aws_endpoint = f"http://{_address(self.settings.host)}:{port}"
         self.invoker.aws_endpoint_url = self.aws_endpoint
+        await self.invoker.start()
+        await self._events.start()
         self._checkpoints = asyncio.create_task(self._checkpoint())
+        self.functions.resume()
         await self.stacks.recover()
 
     async def _checkpoint(self) -> None:
@@ -195,11 +268,17 @@ class Engine:
         await self._service_server.stop(STOP_GRACE_S)
         await self._aws_server.stop(STOP_GRACE_S)
         await self.stacks.close()
+        await self.functions.close()
+        await self._events.close()
         await self.invoker.close()
         if self._checkpoints is not None:
             self._checkpoints.cancel()
             await asyncio.wait([self._checkpoints])
         self.telemetry.flush()
+        self._store.close()
+
+    def close_store(self) -> None:
+        """Give back the data directory, of an engine that was never started."""
         self._store.close()
 
     def differences(self, scope: Scope, api_id: str, stage: str) -> list[str]:
@@ -218,8 +297,31 @@ class Engine:
         for runtime in sorted({version.runtime for version in latest}):
             found += filter(None, [runtime_program(runtime).warning])
         for version in latest:
-            found += unemulated(version)
-        return found
+            found += unemulated(version, self._registry.functions.get(scope, version.function_name))
+        return found + self._mappings.unpolled(scope)
+
+    async def isolation(self) -> Isolation:
+        """How far functions are kept apart, once this machine has been tried for it."""
+        return await self.invoker.launcher.settled()
+
+    def _notice(self, function_arn: str, metric: str, value: float, text: str = "") -> None:
+        """Count one of Lambda's rarer metrics, and tell what people should know."""
+        arn = Arn.parse(function_arn)
+        _, _, resource = arn.resource.partition(":")
+        name = resource.partition(":")[0]
+        scope = Scope(account_id=arn.account_id, region=arn.region)
+        self.metrics.count(scope, metric, {"FunctionName": name, "Resource": resource}, value)
+        if text:
+            logging.getLogger("lamington.functions").warning("%s: %s", resource, text)
+
+    def bill(self, query: Mapping[str, str]) -> Bill:
+        """What AWS would charge for the functions' use, `from` and `to` as in the query.
+
+        Raises UsageError for what is no time.
+        """
+        start, end = parse_bill_query(query, self._clock.now())
+        used = self.metrics.usage(start or datetime.fromtimestamp(0, UTC), end)
+        return render_bill(used, load_prices(), start, end)
 
     def _answer_service(self, request: Request) -> Awaitable[Response]:
         assert self._service is not None
@@ -237,11 +339,20 @@ class Engine:
             return await self.data_plane.handle(
                 request, address.api_id, address.stage, address.path, True
             )
+        url = parse_url_address(request)
+        if url is not None:
+            return await self.function_urls.handle(request, url.url_id, url.path)
         return await self._dispatcher.handle(request)
 
     def _answer_own(self, request: Request) -> Response:
         if request.path in ("/_lamington/health", "/_localstack/health"):
             return _json({"services": dict.fromkeys(sorted(_HEALTH), "running")})
+        if request.path == "/_lamington/bill" and request.method == "GET":
+            self._dispatcher.require_trusted(request)
+            try:
+                return _json(self.bill(dict(parse_query(request.query))).document())
+            except UsageError as refusal:
+                return _json({"message": refusal.message}, status=400)
         if request.path == "/_lamington/stop" and request.method == "POST":
             self._dispatcher.require_trusted(request)
             asyncio.get_running_loop().call_soon(self._on_stop)

@@ -9,8 +9,10 @@ import asyncio
 import errno
 import logging
 import os
+import socket
+import struct
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
@@ -22,7 +24,7 @@ import httptools
 
 from lamington.core.clock import Clock, SystemClock
 from lamington.core.coroutines import finish
-from lamington.core.errors import UsageError
+from lamington.core.errors import LamingtonError, UsageError
 from lamington.core.http import Headers, Request, Response
 
 Answerer = Callable[[Request], Response | Awaitable[Response]]
@@ -69,6 +71,7 @@ class HttpServer:
         self._last: _Connection | None = None
         self.limits = limits or ServerLimits()
         self.connections: set[_Connection] = set()
+        self.streams: set[asyncio.Task[None]] = set()
         self.stopping = False
         self.now = 0.0
         self.date = ""
@@ -110,6 +113,8 @@ class HttpServer:
             except TimeoutError:
                 for connection in list(self.connections):
                     connection.abort()
+                if self.streams:
+                    await asyncio.wait(self.streams, timeout=grace_s)
         self._listeners.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -166,6 +171,7 @@ class _Connection(asyncio.Protocol):
         "_active",
         "_body",
         "_body_bytes",
+        "_drained",
         "_expects",
         "_fields",
         "_head_bytes",
@@ -177,6 +183,7 @@ class _Connection(asyncio.Protocol):
         "_since",
         "_source_ip",
         "_started_here",
+        "_streaming",
         "_transport",
         "_url",
         "_waiting",
@@ -202,6 +209,8 @@ class _Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._started_here = False
         self._expects = False
+        self._streaming: asyncio.Task[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
 
     # The transport's side.
 
@@ -221,6 +230,8 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         self._phase = CLOSING
         self._waiting.clear()
+        if self._streaming is not None:
+            self._streaming.cancel()
         self._server.closed(self)
 
     def data_received(self, data: bytes) -> None:
@@ -242,7 +253,12 @@ class _Connection(asyncio.Protocol):
                 self._refuse(self._head_refusal())
 
     def eof_received(self) -> bool:
-        """Stay open for the answers that are owed: a client may close its half first."""
+        """Stay open for the answers that are owed: a client may close its half first.
+
+        An answer that is being streamed is not: it may go on for ever, and nobody reads it.
+        """
+        if self._streaming is not None:
+            return False
         if self._active or self._waiting:
             self._phase = CLOSING
             return True
@@ -255,6 +271,8 @@ class _Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable = True
         self._since = self._server.now
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
         if not self._active:
             self._serve_waiting()
 
@@ -396,6 +414,9 @@ class _Connection(asyncio.Protocol):
             transport.resume_reading()
 
     def _write(self, response: Response, method: str, keeps: bool, is_old: bool) -> None:
+        if response.stream is not None:
+            self._begin_stream(response, response.stream, method, keeps=keeps, is_old=is_old)
+            return
         self._active = False
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -408,9 +429,110 @@ class _Connection(asyncio.Protocol):
             render_response(response, date=server.date, connection=connection, method=method)
         )
         if not keeps:
-            self._phase = CLOSING
-            self._waiting.clear()
-            transport.close()
+            self._end()
+
+    def _end(self) -> None:
+        self._phase = CLOSING
+        self._waiting.clear()
+        if self._transport is not None:
+            self._transport.close()
+
+    def _begin_stream(
+        self,
+        response: Response,
+        stream: AsyncIterator[bytes],
+        method: str,
+        *,
+        keeps: bool,
+        is_old: bool,
+    ) -> None:
+        """Write the head of a streamed response now, and its pieces in a task of its own.
+
+        HTTP/1.0 knows no chunks: there the end of the connection is the end of the body.
+        """
+        transport, server = self._transport, self._server
+        has_body = method != "HEAD" and response.status >= 200 and response.status not in (204, 304)
+        chunked = has_body and not is_old
+        present = transport is not None and not transport.is_closing()
+        keeps = keeps and not server.stopping and self._phase != CLOSING
+        keeps = keeps and (chunked or not has_body)
+        if transport is not None and present:
+            self._since = server.now
+            transport.write(
+                render_response(
+                    response,
+                    date=server.date,
+                    connection="" if keeps and not is_old else "keep-alive" if keeps else "close",
+                    method=method,
+                    framing="Transfer-Encoding: chunked\r\n" if chunked else "",
+                )
+            )
+        self._streaming = self._loop.create_task(
+            self._stream(stream, sends=present and has_body, chunked=chunked, keeps=keeps)
+        )
+        server.streams.add(self._streaming)
+        self._streaming.add_done_callback(server.streams.discard)
+
+    async def _stream(
+        self, stream: AsyncIterator[bytes], *, sends: bool, chunked: bool, keeps: bool
+    ) -> None:
+        """Send the pieces, whatever becomes of them close the stream, then serve who waits.
+
+        A stream that fails cuts the connection: a clean end would pass for a whole body.
+        """
+        whole = False
+        try:
+            try:
+                if sends:
+                    await self._send_pieces(stream, chunked)
+                whole = True
+            finally:
+                await _close_stream(stream)
+        except LamingtonError as error:
+            LOGGER.warning("a streamed response was cut off: %s", error.message)
+        except Exception:
+            LOGGER.exception("a response failed while it was streamed")
+        finally:
+            self._streaming = None
+            self._active = False
+        if not whole:
+            self._cut(chunked)
+        elif self._transport is not None:
+            if keeps and not self._server.stopping:
+                self._since = self._server.now
+                self._serve_waiting()
+            else:
+                self._end()
+
+    async def _send_pieces(self, stream: AsyncIterator[bytes], chunked: bool) -> None:
+        """Pull and write one piece after the other; a client that does not read stops both."""
+        async for piece in stream:
+            if not piece:
+                continue  # An empty chunk would end the body.
+            transport = self._transport
+            if transport is None or transport.is_closing():
+                return
+            transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            while not self._writable:
+                self._drained = self._loop.create_future()
+                await self._drained
+        if chunked and self._transport is not None:
+            self._transport.write(b"0\r\n\r\n")
+
+    def _cut(self, chunked: bool) -> None:
+        """End the connection so that the client sees that something is missing."""
+        transport = self._transport
+        if transport is None:
+            return
+        self._phase = CLOSING
+        self._waiting.clear()
+        if chunked:
+            transport.close()  # The last chunk is missing, and what was sent still arrives.
+            return
+        found = transport.get_extra_info("socket")
+        if found is not None:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
 
     def _head_refusal(self) -> int:
         return 414 if len(self._url) > self._server.limits.head_bytes_max // 2 else 431
@@ -468,8 +590,10 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-def render_response(response: Response, *, date: str, connection: str, method: str) -> bytes:
-    """The whole message as the bytes of one write.
+def render_response(
+    response: Response, *, date: str, connection: str, method: str, framing: str | None = None
+) -> bytes:
+    """The whole message as the bytes of one write; only its head where `framing` is given.
 
     Fields that frame the message are the server's own: the handler's are dropped. A line break
     in a field, which would let its value forge further fields, becomes a space.
@@ -484,7 +608,10 @@ def render_response(response: Response, *, date: str, connection: str, method: s
         ]
     )
     body = response.body
-    if status >= 200 and status not in (204, 304):
+    if framing is not None:
+        lines.extend([framing] if framing else ())
+        body = b""
+    elif status >= 200 and status not in (204, 304):
         lines.append(f"Content-Length: {len(body)}\r\n")
     else:
         body = b""
@@ -523,6 +650,12 @@ def _target(url: bytes) -> str:
             return "/" + rest[question:] if question >= 0 else "/"
         return rest[slash:]
     return target
+
+
+async def _close_stream(stream: AsyncIterator[bytes]) -> None:
+    close = getattr(stream, "aclose", None)
+    if close is not None:
+        await close()
 
 
 async def _awaited(answer: Awaitable[Response]) -> Response:

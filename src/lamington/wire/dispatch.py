@@ -28,6 +28,7 @@ from lamington.wire.services import (
     parse_credential,
     scope_of,
     service_name_of,
+    spoken_by,
 )
 
 LOGGER = logging.getLogger("lamington.wire")
@@ -40,6 +41,10 @@ TRUSTED_SUFFIXES = (
     ".amazonaws.com.cn",
 )
 
+
+REQUEST_METADATA = "RequestMetadata"
+"""Operations find the HTTP request's headers and its sender under this name, which no model has;
+callers in this process need not give it."""
 
 XML_SERVICES = frozenset({"s3", "route53", "cloudfront", "s3control"})
 """Services whose clients read refusals as XML though they name no action."""
@@ -97,10 +102,14 @@ class Dispatcher:
                     f"`{request.method} {request.path}` names no AWS service: it has neither a"
                     " signature, an X-Amz-Target, an Action nor the path of an emulated service"
                 )
-            service = self._services.require(name)
+            service = spoken_by(request, self._services.require(name))
             operation, params = parse_request(request, service)
             method = self._require(f"{name}:{operation}")
             require_valid(service, operation, params)
+            params[REQUEST_METADATA] = {
+                "HTTPHeaders": request.headers,
+                "SourceIp": request.source_ip,
+            }
             scope = scope_of(request, credential, self._default_scope)
             return render_result(service, operation, await method(params, scope), request_id)
         except AwsError as error:

@@ -16,13 +16,15 @@ from lamington.core.clock import UPPER_ALPHANUMERIC, Clock, Ids
 from lamington.core.errors import AwsError, LamingtonError
 from lamington.core.store import Store, Table
 from lamington.wire.constraints import ValidationError
-from lamington.wire.services import render_temporary_access_key
+from lamington.wire.services import access_key_of, render_temporary_access_key
 
 PAGE_DEFAULT = 100
 SESSION_DEFAULT_S = 3600
 TAGS_MAX = 50
 ROLE_POLICIES_BYTES_MAX = 10_240
 ATTACHED_MAX = 20
+SESSIONS_MAX = 10_000
+"""Sessions of roles whose keys are known again; the oldest are forgotten."""
 
 
 class NoSuchEntity(AwsError):
@@ -85,6 +87,7 @@ class IdentityOperations:
         self._policies = Table(store, "iam_policies", Policy, lambda row: (row.arn,))
         self._clock = clock
         self._ids = ids
+        self._sessions: dict[str, dict[str, str]] = {}
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -117,7 +120,15 @@ class IdentityOperations:
     # STS.
 
     async def get_caller_identity(self, params: Params, scope: Scope) -> Result:
-        """Differs: every caller is the account's root user, since signatures are not verified."""
+        """Who has signed: a session of a role, or the account.
+
+        Differs: whoever has no session of this engine is the account's root user, since
+        signatures are not verified.
+        """
+        headers = (params.get("RequestMetadata") or {}).get("HTTPHeaders")
+        session = self._sessions.get(access_key_of(headers)) if headers is not None else None
+        if session is not None:
+            return {"Account": session["Arn"].split(":")[4], **session}
         return {
             "UserId": scope.account_id,
             "Account": scope.account_id,
@@ -129,25 +140,36 @@ class IdentityOperations:
 
         Differs: the role need not exist, and its trust policy is not evaluated.
         """
-        arn = _parse_role_arn(params["RoleArn"])
         session = params["RoleSessionName"]
+        key, secret, token = self.role_credentials(params["RoleArn"], scope, session)
+        who = self._sessions[key]
+        lasts = timedelta(seconds=params.get("DurationSeconds", SESSION_DEFAULT_S))
+        return {
+            "Credentials": {
+                "AccessKeyId": key,
+                "SecretAccessKey": secret,
+                "SessionToken": token,
+                "Expiration": self._clock.now() + lasts,
+            },
+            "AssumedRoleUser": {"AssumedRoleId": who["UserId"], "Arn": who["Arn"]},
+        }
+
+    def role_credentials(self, role_arn: str, scope: Scope, session: str) -> tuple[str, str, str]:
+        """An access key, secret and session token of a role, as functions get them."""
+        arn = _parse_role_arn(role_arn)
         name = arn.resource.rpartition("/")[2]
         owner = Scope(account_id=arn.account_id, region=scope.region)
         role = self._roles.get(_account_wide(owner), name)
         role_id = role.role_id if role else self._unique_id("AROA")
-        lasts = timedelta(seconds=params.get("DurationSeconds", SESSION_DEFAULT_S))
-        return {
-            "Credentials": {
-                "AccessKeyId": render_temporary_access_key(arn.account_id, self._ids),
-                "SecretAccessKey": self._ids.token(40, UPPER_ALPHANUMERIC + "abcdefghij/+"),
-                "SessionToken": self._ids.token(356, UPPER_ALPHANUMERIC + "abcdefghij/+"),
-                "Expiration": self._clock.now() + lasts,
-            },
-            "AssumedRoleUser": {
-                "AssumedRoleId": f"{role_id}:{session}",
-                "Arn": owner.global_arn("sts", f"assumed-role/{name}/{session}"),
-            },
+        key = render_temporary_access_key(arn.account_id, self._ids)
+        while len(self._sessions) >= SESSIONS_MAX:
+            del self._sessions[next(iter(self._sessions))]
+        self._sessions[key] = {
+            "UserId": f"{role_id}:{session}",
+            "Arn": owner.global_arn("sts", f"assumed-role/{name}/{session}"),
         }
+        letters = UPPER_ALPHANUMERIC + "abcdefghij/+"
+        return key, self._ids.token(40, letters), self._ids.token(356, letters)
 
     # Roles.
 

@@ -16,6 +16,7 @@ import msgspec
 
 from lamington.core.errors import AwsError
 from lamington.core.http import Request, parse_query
+from lamington.wire.cbor import parse_cbor_call
 from lamington.wire.services import (
     InvalidAction,
     MalformedInput,
@@ -50,6 +51,8 @@ def parse_request(request: Request, service: Service) -> tuple[str, Parsed]:
                 return _parse_json_call(request, service)
             case "rest-json":
                 return _parse_rest_call(request, service)
+            case "smithy-rpc-v2-cbor":
+                return parse_cbor_call(request, service)
             case other:
                 raise NotEmulated(f"Lamington does not speak the protocol `{other}` yet")
     except RecursionError:

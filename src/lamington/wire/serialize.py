@@ -16,6 +16,12 @@ import msgspec
 from lamington.core.aws import Result
 from lamington.core.errors import AwsError
 from lamington.core.http import Response
+from lamington.wire.cbor import render_cbor_error, render_cbor_result
+from lamington.wire.event_stream import (
+    CONTENT_TYPE,
+    encode_events,
+    encode_initial_response,
+)
 from lamington.wire.services import Service
 
 RESPONSE_METADATA = "ResponseMetadata"
@@ -33,6 +39,8 @@ def render_result(service: Service, operation: str, result: Result, request_id: 
             response = _query_result(service, operation, result, request_id)
         case "json":
             response = _json_result(service, operation, result)
+        case "smithy-rpc-v2-cbor":
+            response = render_cbor_result(service, operation, result)
         case _:
             response = _rest_result(service, operation, result)
     response.headers.append(("x-amzn-RequestId", request_id))
@@ -54,7 +62,13 @@ def render_error(service: Service, error: AwsError, request_id: str) -> Response
             return render_query_error(error, code, status, request_id, namespace)
         case "json":
             version = service.model.metadata.get("jsonVersion", "1.1")
-            return render_json_error(error, status, request_id, version)
+            response = render_json_error(error, status, request_id, version)
+            if "awsQueryCompatible" in service.model.metadata:
+                code = modelled.get("code") or error.code
+                response.headers.append(("x-amzn-query-error", f"{code};{error.fault}"))
+            return response
+        case "smithy-rpc-v2-cbor":
+            return render_cbor_error(error, shape, status, request_id)
         case _:
             return _rest_error(error, shape, status, request_id)
 
@@ -156,8 +170,18 @@ def _xml_text(text: str) -> str:
 def _json_result(service: Service, operation: str, result: Result) -> Response:
     model = service.operation(operation)
     shape = model.output_shape
-    body = b"" if shape is None else _render_document(_json_structure(shape, result))
     version = service.model.metadata.get("jsonVersion", "1.1")
+    stream = _event_stream_member(model)
+    if shape is not None and stream is not None and result.get(stream) is not None:
+        members = {name: each for name, each in shape.members.items() if name != stream}
+        first = encode_initial_response(
+            _render_members(members, result), f"application/x-amz-json-{version}"
+        )
+        return Response(
+            headers=[("Content-Type", CONTENT_TYPE)],
+            stream=encode_events(shape.members[stream], result[stream], _render_members, first),
+        )
+    body = b"" if shape is None else _render_document(_json_structure(shape, result))
     return Response(
         status=int(model.http.get("responseCode", 200)),
         headers=[("Content-Type", f"application/x-amz-json-{version}")],
@@ -207,6 +231,8 @@ def _rest_result(service: Service, operation: str, result: Result) -> Response:
             response.headers.extend((prefix + key, str(item)) for key, item in found.items())
         else:
             body_members[name] = member
+    if payload is not None and payload == _event_stream_member(model):
+        return _streamed(response, shape.members[payload], result.get(payload))
     if payload is not None:
         response.body = _payload(shape.members[payload], result.get(payload))
     else:
@@ -216,6 +242,30 @@ def _rest_result(service: Service, operation: str, result: Result) -> Response:
     elif not any(name.lower() == "content-type" for name, _ in response.headers):
         response.headers.append(("Content-Type", "application/json"))
     return response
+
+
+def _event_stream_member(model: Any) -> str | None:
+    """The member of an operation's result that is a stream of events."""
+    if not model.has_event_stream_output:
+        return None
+    for name, member in model.output_shape.members.items():
+        if member.serialization.get("eventstream"):
+            return str(name)
+    return None
+
+
+def _streamed(response: Response, shape: Any, events: Any) -> Response:
+    """The response whose body is the stream; a result without one has no body."""
+    if events is None:
+        return response
+    if not any(name.lower() == "content-type" for name, _ in response.headers):
+        response.headers.append(("Content-Type", CONTENT_TYPE))
+    response.stream = encode_events(shape, events, _render_members)
+    return response
+
+
+def _render_members(members: Mapping[str, Any], value: Mapping[str, Any]) -> bytes:
+    return _render_document(_json_members(members, value))
 
 
 def _payload(shape: Any, value: Any) -> bytes:

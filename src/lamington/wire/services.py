@@ -6,14 +6,14 @@ botocore before. What a request's parameters are is left to `parse`.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from lamington.core.aws import Scope
 from lamington.core.clock import UPPER_ALPHANUMERIC, Ids
 from lamington.core.errors import AwsError
-from lamington.core.http import Request, parse_query
+from lamington.core.http import Headers, Request, parse_query
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel, ServiceModel
@@ -46,18 +46,25 @@ class MalformedInput(AwsError):
     status = 400
 
 
-EMULATED = ("lambda", "apigateway", "cloudformation", "logs", "sts", "iam")
-"""By the name that requests are signed for, which is also the name of botocore's model."""
+EMULATED = ("lambda", "apigateway", "cloudformation", "logs", "monitoring", "sts", "iam")
+"""By the name that requests are signed for."""
 
-SUPPORTED_PROTOCOLS = frozenset({"query", "json", "rest-json"})
+MODEL_NAMES: Mapping[str, str] = {"monitoring": "cloudwatch"}
+"""Where botocore's model has another name than the one that requests are signed for."""
 
-TARGETS: Mapping[str, str] = {"Logs_20140328": "logs"}
+SUPPORTED_PROTOCOLS = frozenset({"query", "json", "rest-json", "smithy-rpc-v2-cbor"})
+
+TARGETS: Mapping[str, str] = {
+    "Logs_20140328": "logs",
+    "GraniteServiceVersion20100801": "monitoring",
+}
 """Services of the protocol `json`, by the prefix of X-Amz-Target."""
 
 VERSIONS: Mapping[str, str] = {
     "2010-05-15": "cloudformation",
     "2011-06-15": "sts",
     "2010-05-08": "iam",
+    "2010-08-01": "monitoring",
 }
 """Services of the protocol `query`, by the API version that each request carries."""
 
@@ -76,6 +83,7 @@ PATHS = (
         ),
         "apigateway",
     ),
+    (re.compile("/service/GraniteServiceVersion20100801/operation/"), "monitoring"),
 )
 """Services of REST protocols, by the first part of the path: an unsigned request has no more."""
 
@@ -100,17 +108,25 @@ class Credential:
 
 def parse_credential(request: Request) -> Credential:
     """The credential scope of a SigV4 signature, in a header or in the query; empty for none."""
-    text = request.headers.get("authorization")
-    if "Credential=" in text:
-        text = text.partition("Credential=")[2].partition(",")[0]
-    elif "X-Amz-Credential=" in request.query:
+    text = _signed_credential(request.headers)
+    if not text:
+        if "X-Amz-Credential=" not in request.query:
+            return Credential()
         text = dict(parse_query(request.query)).get("X-Amz-Credential", "")
-    else:
-        return Credential()
     parts = text.strip().split("/")
     if len(parts) < 5:
         return Credential(access_key=parts[0])
     return Credential(access_key="/".join(parts[:-4]), region=parts[-3], service=parts[-2])
+
+
+def _signed_credential(headers: Headers) -> str:
+    text = headers.get("authorization")
+    return text.partition("Credential=")[2].partition(",")[0] if "Credential=" in text else ""
+
+
+def access_key_of(headers: Headers) -> str:
+    """The access key of a signed request, "" for one that is not signed in its headers."""
+    return _signed_credential(headers).strip().partition("/")[0]
 
 
 def scope_of(request: Request, credential: Credential, default: Scope) -> Scope:
@@ -290,6 +306,20 @@ class Service:
         return self.model.operation_model(name)
 
 
+def spoken_by(request: Request, service: Service) -> Service:
+    """The service in the protocol of this request: some have several, by the age of the client."""
+    protocols = service.model.metadata.get("protocols") or ()
+    if len(protocols) < 2:
+        return service
+    if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
+        protocol = "smithy-rpc-v2-cbor"
+    elif "x-amz-target" in request.headers:
+        protocol = "json"
+    else:
+        protocol = "query"
+    return replace(service, protocol=protocol) if protocol in protocols else service
+
+
 class Services:
     """The models of the emulated services, each loaded when it is first asked for."""
 
@@ -313,7 +343,8 @@ def _load_service(name: str) -> Service:
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
 
-    model = ServiceModel(Loader().load_service_model(name, "service-2"), name)
+    model_name = MODEL_NAMES.get(name, name)
+    model = ServiceModel(Loader().load_service_model(model_name, "service-2"), model_name)
     protocol = model.metadata["protocol"]
     if protocol not in SUPPORTED_PROTOCOLS:
         raise NotEmulated(f"Lamington does not speak the protocol `{protocol}` of `{name}` yet")
