@@ -15,10 +15,18 @@ from lamington.core.clock import Clock
 from lamington.core.store import Store
 from lamington.functions.log_entries import TEXT, Entry, entry_span, render_entry
 
+ENTRY_SHIFT = 24
+"""The place of an event in its chunk is the entry's number, and below it the place in that."""
+
+DAY_MS = 86_400_000
+
+_Key = tuple[int, int, int]
+"""Milliseconds, chunk and place of an event: what events are sorted by."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogGroup:
-    """A log group; `retention_days` of None keeps events until the group's bytes run out."""
+    """A log group; events end after `retention_days`, and before when the group's bytes run out."""
 
     name: str
     created_ms: int
@@ -239,7 +247,7 @@ class LogStore:
         group_name: str,
         stream_name: str,
         entries: Sequence[Entry],
-        header: tuple[str, int, str],
+        header: Sequence[Any],
     ) -> None:
         """Write an environment's entries as one chunk, making group and stream where needed."""
         group_id = self._group_id(scope, group_name)
@@ -275,10 +283,14 @@ class LogStore:
         """
         self._flush()
         mark = _parse_token(token)
-        found: list[tuple[tuple[int, int, int], LogEvent]] = []
+        oldest = self._oldest_ms(scope, group_name)
+        if oldest is not None:
+            start_ms = oldest if start_ms is None else max(start_ms, oldest)
+        found: list[tuple[_Key, LogEvent]] = []
         more = False
         for key, event in self._walk(
-            self._select(scope, group_name, stream_names, stream_prefix), mark, backwards
+            self._select(scope, group_name, stream_names, stream_prefix),
+            _Window(start_ms=start_ms, end_ms=end_ms, mark=mark, backwards=backwards),
         ):
             if end_ms is not None and event.timestamp_ms >= end_ms:
                 if backwards:
@@ -303,61 +315,117 @@ class LogStore:
             more=more,
         )
 
+    def newest_chunk(self, scope: Scope, group_name: str) -> int:
+        """The number of the last chunk written, 0 for none: where `events_behind` begins."""
+        self._flush()
+        found = self._database.execute(
+            "SELECT coalesce(max(id), 0) FROM log_chunks WHERE group_id=?",
+            (self._group_id(scope, group_name),),
+        ).fetchone()
+        return int(found[0])
+
+    def events_behind(
+        self,
+        scope: Scope,
+        group_name: str,
+        chunk: int,
+        takes_stream: Callable[[str], bool],
+    ) -> Iterator[tuple[int, LogEvent]]:
+        """The events that were written after a chunk, each with the number of its own."""
+        self._flush()
+        rows = self._database.execute(
+            "SELECT c.id, s.name, c.ingested_ms FROM log_chunks c JOIN log_streams s"
+            " ON s.id=c.stream_id WHERE c.group_id=? AND c.id>? ORDER BY c.id",
+            (self._group_id(scope, group_name), chunk),
+        ).fetchall()
+        for number, stream, ingested in rows:
+            if takes_stream(stream):
+                for _, _, event in self._expand(number, stream, ingested, _EVERYTHING):
+                    yield number, event
+
+    def expire(self) -> None:
+        """Drop the chunks whose events are all older than their group keeps them."""
+        now = self._now_ms()
+        for group_id, days in self._database.execute(
+            "SELECT id, retention_days FROM log_groups WHERE retention_days IS NOT NULL"
+        ).fetchall():
+            dropped = self._database.execute(
+                "DELETE FROM log_chunks WHERE group_id=? AND last_ms<?",
+                (group_id, now - days * DAY_MS),
+            ).rowcount
+            if dropped:
+                self._group_bytes.pop(group_id, None)
+
     # Within
 
+    def _oldest_ms(self, scope: Scope, group_name: str) -> int | None:
+        found = self._database.execute(
+            "SELECT retention_days FROM log_groups WHERE id=?",
+            (self._group_id(scope, group_name),),
+        ).fetchone()
+        if found is None or found[0] is None:
+            return None
+        return self._now_ms() - int(found[0]) * DAY_MS
+
     def _walk(
-        self,
-        select: tuple[str, tuple[Any, ...]],
-        mark: tuple[int, int, int] | None,
-        backwards: bool,
-    ) -> Iterator[tuple[tuple[int, int, int], LogEvent]]:
-        """Events in order of time over chunks that may overlap, no more chunks than needed."""
+        self, select: tuple[str, tuple[Any, ...]], window: "_Window"
+    ) -> Iterator[tuple[_Key, LogEvent]]:
+        """Events in order of time over chunks that may overlap.
+
+        No chunk is opened, and no entry of it rendered, before its time has come: who wants the
+        last lines of a long log pays for these.
+        """
         condition, arguments = select
-        sign = -1 if backwards else 1
-        bound = "last_ms" if backwards else "first_ms"
-        if mark is not None:
-            other = "first_ms <= ?" if backwards else "last_ms >= ?"
-            condition, arguments = f"{condition} AND c.{other}", (*arguments, mark[0])
+        for clause, value in window.clauses():
+            condition, arguments = f"{condition} AND {clause}", (*arguments, value)
+        bound = "last_ms" if window.backwards else "first_ms"
         rows = self._database.execute(
             "SELECT c.id, c.first_ms, c.last_ms, s.name, c.ingested_ms FROM log_chunks c"
             f" JOIN log_streams s ON s.id=c.stream_id WHERE {condition}"
-            f" ORDER BY c.{bound} {'DESC' if backwards else 'ASC'}, c.id",
+            f" ORDER BY c.{bound} {'DESC' if window.backwards else 'ASC'}, c.id",
             arguments,
-        ).fetchall()
-        waiting: list[tuple[tuple[int, int, int], LogEvent]] = []
+        )
+        waiting: list[tuple[_Key, _Key, LogEvent, Iterator[tuple[_Key, _Key, LogEvent]]]] = []
         for chunk, first, last, stream, ingested in rows:
-            edge = sign * (last if backwards else first)
+            edge = -last if window.backwards else first
             while waiting and waiting[0][0][0] < edge:
-                yield _turned(heapq.heappop(waiting), sign)
-            for key, event in self._expand(chunk, stream, ingested):
-                if mark is None or (key < mark if backwards else key > mark):
-                    turned = (sign * key[0], sign * key[1], sign * key[2])
-                    heapq.heappush(waiting, (turned, event))
+                yield _taken(waiting)
+            _push_next(waiting, self._expand(chunk, stream, ingested, window))
         while waiting:
-            yield _turned(heapq.heappop(waiting), sign)
+            yield _taken(waiting)
 
     def _expand(
-        self, chunk: int, stream: str, ingested_ms: int
-    ) -> Iterator[tuple[tuple[int, int, int], LogEvent]]:
-        found = self._database.execute(
-            "SELECT body FROM log_chunks WHERE id=?", (chunk,)
-        ).fetchone()
-        header, entries = msgspec.msgpack.decode(found[0])
-        version, memory_size_mb, log_format = header
-        index = 0
-        for entry in entries:
-            for at_ms, message in render_entry(entry, version, memory_size_mb, log_format):
-                yield (
-                    (at_ms, chunk, index),
-                    LogEvent(
-                        stream_name=stream,
-                        timestamp_ms=at_ms,
-                        ingestion_ms=ingested_ms,
-                        message=message,
-                        event_id=f"{(at_ms << 72) + (chunk << 24) + index:056d}",
-                    ),
+        self, chunk: int, stream: str, ingested_ms: int, window: "_Window"
+    ) -> Iterator[tuple[_Key, _Key, LogEvent]]:
+        """The events of a chunk in order of time, as (what they are sorted by, key, event)."""
+        body = self._database.execute("SELECT body FROM log_chunks WHERE id=?", (chunk,)).fetchone()
+        header, entries = msgspec.msgpack.decode(body[0])
+        sign = -1 if window.backwards else 1
+        order = [
+            (-last if window.backwards else first, number)
+            for number, (first, last) in enumerate(map(entry_span, entries))
+            if window.takes(first, last)
+        ]
+        order.sort()
+        waiting: list[tuple[_Key, _Key, LogEvent]] = []
+        for edge, number in order:
+            while waiting and waiting[0][0][0] < edge:
+                yield heapq.heappop(waiting)
+            for place, (at_ms, message) in enumerate(render_entry(entries[number], header)):
+                key = (at_ms, chunk, (number << ENTRY_SHIFT) + place)
+                if not window.passes(key):
+                    continue
+                event = LogEvent(
+                    stream_name=stream,
+                    timestamp_ms=at_ms,
+                    ingestion_ms=ingested_ms,
+                    message=message,
+                    event_id=f"{(at_ms << 72) + (chunk << 40) + key[2]:056d}",
                 )
-                index += 1
+                turned = (sign * at_ms, sign * chunk, sign * key[2])
+                heapq.heappush(waiting, (turned, key, event))
+        while waiting:
+            yield heapq.heappop(waiting)
 
     def _select(
         self, scope: Scope, group_name: str, names: Sequence[str] | None, prefix: str
@@ -377,13 +445,14 @@ class LogStore:
         group_id: int,
         stream_id: int,
         entries: Sequence[Entry],
-        header: tuple[str, int, str],
+        header: Sequence[Any],
     ) -> None:
         if not entries:
             return
         if header[0]:
             # An environment does one thing after the other: its ends are at the ends.
-            spans = [entry_span(entries[0]), entry_span(entries[-1])]
+            # Only the platform's word of a failed init may come a little late.
+            spans = [entry_span(entry) for entry in (*entries[:4], *entries[-4:])]
         else:
             spans = [entry_span(entry) for entry in entries]
         first, last = min(span[0] for span in spans), max(span[1] for span in spans)
@@ -459,18 +528,65 @@ class LogStore:
         return int(self._clock.now().timestamp() * 1000)
 
 
-def _turned(
-    item: tuple[tuple[int, int, int], LogEvent], sign: int
-) -> tuple[tuple[int, int, int], LogEvent]:
-    (at_ms, chunk, index), event = item
-    return (sign * at_ms, sign * chunk, sign * index), event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Window:
+    """The part of a log that a read is after."""
+
+    start_ms: int | None
+    end_ms: int | None
+    mark: _Key | None
+    backwards: bool
+
+    def clauses(self) -> Iterator[tuple[str, int]]:
+        """The same for chunks, as SQL."""
+        if self.start_ms is not None:
+            yield "c.last_ms >= ?", self.start_ms
+        if self.end_ms is not None:
+            yield "c.first_ms < ?", self.end_ms
+        if self.mark is not None:
+            yield "c.first_ms <= ?" if self.backwards else "c.last_ms >= ?", self.mark[0]
+
+    def takes(self, first: int, last: int) -> bool:
+        """Whether an entry of this span may have events in it."""
+        if self.start_ms is not None and last < self.start_ms:
+            return False
+        if self.end_ms is not None and first >= self.end_ms:
+            return False
+        if self.mark is None:
+            return True
+        return first <= self.mark[0] if self.backwards else last >= self.mark[0]
+
+    def passes(self, key: _Key) -> bool:
+        """Whether an event lies beyond the mark."""
+        return self.mark is None or (key < self.mark if self.backwards else key > self.mark)
 
 
-def _render_token(key: tuple[int, int, int]) -> str:
+_EVERYTHING = _Window(start_ms=None, end_ms=None, mark=None, backwards=False)
+
+
+def _taken(
+    waiting: list[tuple[_Key, _Key, LogEvent, Iterator[tuple[_Key, _Key, LogEvent]]]],
+) -> tuple[_Key, LogEvent]:
+    """The first event of the heap; the next one of its chunk takes its place."""
+    _, key, event, rest = heapq.heappop(waiting)
+    _push_next(waiting, rest)
+    return key, event
+
+
+def _push_next(
+    waiting: list[tuple[_Key, _Key, LogEvent, Iterator[tuple[_Key, _Key, LogEvent]]]],
+    events: Iterator[tuple[_Key, _Key, LogEvent]],
+) -> None:
+    for turned, key, event in events:
+        heapq.heappush(waiting, (turned, key, event, events))
+        return
+
+
+def _render_token(key: _Key) -> str:
     return "/".join(str(part) for part in key)
 
 
-def _parse_token(token: str) -> tuple[int, int, int] | None:
+def _parse_token(token: str) -> _Key | None:
     """Raises ValueError for a token that is not one of ours."""
     if not token:
         return None
@@ -492,5 +608,6 @@ _SCHEMA = (
     " last_ms INTEGER NOT NULL, ingested_ms INTEGER NOT NULL, bytes INTEGER NOT NULL,"
     " body BLOB NOT NULL)",
     "CREATE INDEX IF NOT EXISTS log_chunks_by_time ON log_chunks (group_id, first_ms)",
+    "CREATE INDEX IF NOT EXISTS log_chunks_by_end ON log_chunks (group_id, last_ms)",
     "CREATE INDEX IF NOT EXISTS log_chunks_by_stream ON log_chunks (stream_id)",
 )

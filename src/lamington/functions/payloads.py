@@ -20,6 +20,13 @@ from lamington.functions.entities import (
 
 _DECODER = msgspec.json.Decoder()
 _EXPECTED = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
+_WANTED = {
+    "Expecting property name enclosed in double quotes": (
+        "was expecting double-quote to start field name"
+    ),
+    "Expecting ':' delimiter": "was expecting a colon to separate field name and value",
+}
+"""What the service's JSON reader says where Python's says this."""
 _SOURCE = "REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled)"
 
 
@@ -39,20 +46,33 @@ def require_payload(payload: bytes, invocation_type: str) -> None:
     try:
         _DECODER.decode(payload)
     except (msgspec.DecodeError, ValueError, RecursionError):
+        if _is_json(payload):
+            return
         raise InvalidRequestContentException(
             "Could not parse request body into json: Could not parse payload into json: "
             + _complaint(payload)
         ) from None
 
 
+def _is_json(payload: bytes) -> bool:
+    """Whether it is JSON after all, with numbers or surrogates that the decoder cannot hold."""
+    try:
+        # `NaN` and its like are given to parse_constant, which refuses them.
+        json.loads(payload.decode(), parse_constant=int)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _complaint(payload: bytes) -> str:
-    """What the service's JSON reader says, for the two commonest mistakes to the letter."""
+    """What the service's JSON reader says, for the commonest mistakes to the letter."""
     text = payload.decode("utf-8", "replace")
+    reason = ""
     try:
         json.loads(text)
         offset = 0
     except json.JSONDecodeError as error:
-        offset = error.pos
+        offset, reason = error.pos, error.msg
     except RecursionError:
         offset = len(text) - 1
     before = text[:offset]
@@ -61,6 +81,9 @@ def _complaint(payload: bytes) -> str:
     if offset >= len(text.rstrip()):
         what = "Unexpected end-of-input"
         column += 1
+    elif reason in _WANTED:
+        character = text[offset]
+        what = f"Unexpected character ('{character}' (code {ord(character)})): {_WANTED[reason]}"
     elif text[offset].isalpha():
         token = ""
         for character in text[offset:]:

@@ -1,5 +1,6 @@
 """The Lambda API of reserved concurrency, and of the account that it is reserved from."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from lamington.core.aws import Operation, Params, Result, Scope
@@ -20,9 +21,13 @@ from lamington.functions.operations.versions import Forget
 class ConcurrencyOperations:
     """Reserves a share of the account's concurrency for a function."""
 
-    def __init__(self, registry: FunctionRegistry, forget: Forget) -> None:
+    def __init__(
+        self, registry: FunctionRegistry, forget: Forget, unreserved: Callable[[Scope], int]
+    ) -> None:
+        """`unreserved` tells what neither a reservation nor provisioning takes of the account."""
         self._registry = registry
         self._forget = forget
+        self._unreserved = unreserved
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -41,7 +46,11 @@ class ConcurrencyOperations:
         require_valid(params, ["ReservedConcurrentExecutions"])
         function = self._registry.require(reference)
         wanted: int = params["ReservedConcurrentExecutions"]
-        free = self._unreserved(scope) + (function.reserved_concurrency or 0)
+        rows = self._registry.provisioned.all(scope, reference.function_name)
+        provisioned = sum(row.requested for row in rows)
+        own = function.reserved_concurrency
+        # What the function has provisioned is its own: reserved, it is not counted twice.
+        free = self._unreserved(scope) + (provisioned if own is None else own)
         if wanted > free:
             raise InvalidParameterValueException(
                 "Specified ConcurrentExecutions for function is greater than account's unreserved"
@@ -52,6 +61,12 @@ class ConcurrencyOperations:
                 "Specified ReservedConcurrentExecutions for function decreases account's"
                 " UnreservedConcurrentExecution below its minimum value of"
                 f" [{UNRESERVED_CONCURRENT_EXECUTIONS_MIN}]."
+            )
+        if wanted < provisioned:
+            # The spaces are AWS's.
+            raise InvalidParameterValueException(
+                f" ReservedConcurrentExecutions  {wanted} should not be lower than function's"
+                f" total provisioned concurrency [{provisioned}]."
             )
         self._registry.functions.put(scope, replace(function, reserved_concurrency=wanted))
         self._forget(reference.function_name, scope)
@@ -73,7 +88,6 @@ class ConcurrencyOperations:
 
         Differs: the concurrency is AWS's quota, not what this machine can run at once.
         """
-        versions = self._registry.versions.all(scope)
         return {
             "AccountLimit": {
                 "TotalCodeSize": CODE_STORAGE_BYTES,
@@ -83,11 +97,7 @@ class ConcurrencyOperations:
                 "UnreservedConcurrentExecutions": self._unreserved(scope),
             },
             "AccountUsage": {
-                "TotalCodeSize": sum(version.code.size_bytes for version in versions),
+                "TotalCodeSize": self._registry.stored_bytes(scope),
                 "FunctionCount": len(self._registry.functions.all(scope)),
             },
         }
-
-    def _unreserved(self, scope: Scope) -> int:
-        functions = self._registry.functions.all(scope)
-        return CONCURRENT_EXECUTIONS - sum(each.reserved_concurrency or 0 for each in functions)

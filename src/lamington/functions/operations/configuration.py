@@ -12,7 +12,14 @@ from typing import Any
 import msgspec
 
 from lamington.core.aws import Params, Scope
-from lamington.functions.entities import FunctionVersion, InvalidParameterValueException
+from lamington.functions.entities import (
+    LATEST,
+    Function,
+    FunctionChange,
+    FunctionVersion,
+    InvalidParameterValueException,
+    LayerRef,
+)
 from lamington.functions.operations.constraints import (
     EPHEMERAL_STORAGE_MIN_MB,
     RUNTIMES_CLOSED,
@@ -27,7 +34,6 @@ KEPT_MEMBERS = (
     "TracingConfig",
     "FileSystemConfigs",
     "SnapStart",
-    "CodeSigningConfigArn",
     "TenancyConfig",
     "CapacityProviderConfig",
     "DurableConfig",
@@ -51,14 +57,9 @@ NOT_EMULATED: Mapping[str, str] = {
     "AcceleratorConfig": "has no accelerator",
     "Architectures": "runs on this machine's own processor",
     "EphemeralStorage": "has no limit on /tmp but the disk's",
-    "SystemLogLevel": "logs the platform's events of level INFO",
 }
 """What is accepted, kept and shown, but not acted on, as the end of a sentence."""
 
-LAYERS_REFUSED = (
-    "Layers are not supported by Lamington yet: put the layer's content into the function's"
-    " deployment package."
-)
 IMAGES_REFUSED = (
     "Functions from container images are not supported by Lamington: use PackageType Zip with a"
     " deployment package."
@@ -69,19 +70,28 @@ _LEVELS_WITH_TEXT = (
 )
 _LEVELS = ("ApplicationLogLevel", "SystemLogLevel")
 
+SNAPSHOT_RUNTIMES = frozenset(
+    {
+        *("java11", "java17", "java21", "java25", "java11.al2023", "java17.al2023"),
+        *("python3.12", "python3.13", "python3.14", "python3.15", "dotnet8", "dotnet10"),
+    }
+)
+"""Runtimes that may have SnapStart (state at the end of 2026)."""
 
-def unemulated(version: FunctionVersion) -> list[str]:
+_BEING_CREATED = "The function is being created."
+
+
+def unemulated(version: FunctionVersion, function: Function | None = None) -> list[str]:
     """What of this version's configuration is not acted on here, one sentence each."""
     settings = version.settings
-    logging = settings.get("LoggingConfig", {})
     given = {
         **settings,
+        "CodeSigningConfigArn": function and function.code_signing_config_arn,
         "VpcConfig": settings.get("VpcConfig", {}).get("SubnetIds"),
         "TracingConfig": settings.get("TracingConfig", {}).get("Mode") == "Active",
         "SnapStart": settings.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions",
         "Architectures": "arm64" in version.architectures,
         "EphemeralStorage": version.ephemeral_storage_mb != EPHEMERAL_STORAGE_MIN_MB,
-        "SystemLogLevel": logging.get("SystemLogLevel", "INFO") != "INFO",
     }
     sentences = [
         f"`{version.function_name}` {end} ({member})"
@@ -96,16 +106,17 @@ def unemulated(version: FunctionVersion) -> list[str]:
     return sentences
 
 
-def configured(version: FunctionVersion, params: Params) -> FunctionVersion:
+def configured(
+    version: FunctionVersion, params: Params, layers: tuple[LayerRef, ...] | None = None
+) -> FunctionVersion:
     """The version with the members of CreateFunction or UpdateFunctionConfiguration applied.
 
-    A member that is absent changes nothing; one that is given replaces the whole of it.
+    A member that is absent changes nothing; one that is given replaces the whole of it. `layers`
+    are what the member of that name was found to mean, None where it is absent.
 
     AWS: UpdateFunctionConfiguration; empty values of Layers, DeadLetterConfig and KMSKeyArn clear.
-    Differs: layers and container images are refused.
+    Differs: container images are refused.
     """
-    if params.get("Layers"):
-        raise InvalidParameterValueException(LAYERS_REFUSED)
     if params.get("ImageConfig"):
         raise InvalidParameterValueException(IMAGES_REFUSED)
     changes: dict[str, Any] = {
@@ -130,13 +141,43 @@ def configured(version: FunctionVersion, params: Params) -> FunctionVersion:
         variables = dict(params["Environment"].get("Variables") or {})
         require_variables(variables)
         changes["environment"] = variables
+    if layers is not None:
+        changes["layers"] = layers
     settings = _settings(version.settings, params)
     if params.get("LoggingConfig") is not None:
         logging = _logging(version, params["LoggingConfig"])
         changes["log_format"] = logging["LogFormat"]
         changes["log_group"] = logging["LogGroup"]
         settings["LoggingConfig"] = {each: logging[each] for each in _LEVELS if each in logging}
-    return replace(version, settings=settings, **changes)
+    changed = replace(version, settings=settings, **changes)
+    _require_snapshots(changed)
+    return changed
+
+
+def has_snapshots(version: FunctionVersion) -> bool:
+    """Whether versions that are published of this one start from a snapshot."""
+    settings: Mapping[str, Any] = version.settings.get("SnapStart", {})
+    return settings.get("ApplyOn") == "PublishedVersions"
+
+
+def _require_snapshots(version: FunctionVersion) -> None:
+    """Raise where SnapStart is asked for and cannot be had with the rest.
+
+    AWS: Lambda developer guide, SnapStart supported features and limitations; the text of the
+    runtime is recorded, the others are ours.
+    """
+    if not has_snapshots(version):
+        return
+    if version.runtime not in SNAPSHOT_RUNTIMES:
+        raise InvalidParameterValueException(
+            f"{version.runtime} is not supported for SnapStart enabled functions."
+        )
+    if version.ephemeral_storage_mb > EPHEMERAL_STORAGE_MIN_MB:
+        raise InvalidParameterValueException(
+            "SnapStart is not supported with more than 512 MB of ephemeral storage."
+        )
+    if version.settings.get("FileSystemConfigs"):
+        raise InvalidParameterValueException("SnapStart is not supported with file systems.")
 
 
 def require_architectures(architectures: list[str]) -> tuple[str, ...]:
@@ -161,7 +202,30 @@ def _settings(settings: Mapping[str, Any], params: Params) -> dict[str, Any]:
     for member in ("KMSKeyArn", "FileSystemConfigs"):
         if not kept.get(member):
             kept.pop(member, None)
+    _require_settings(kept)
     return kept
+
+
+def _require_settings(settings: Mapping[str, Any]) -> None:
+    """Raise InvalidParameterValueException for settings that do not go with each other.
+
+    AWS: API reference, VpcConfig, FileSystemConfig and DeadLetterConfig; the texts of the first
+    two are the service's, from memory.
+    """
+    network = settings.get("VpcConfig", {})
+    if bool(network.get("SubnetIds")) != bool(network.get("SecurityGroupIds")):
+        raise InvalidParameterValueException(
+            "SubnetIds and SecurityIds must coexist or be both empty list."
+        )
+    if settings.get("FileSystemConfigs") and not network.get("SubnetIds"):
+        raise InvalidParameterValueException(
+            "Function must be configured to execute in a VPC to reference access points."
+        )
+    target = settings.get("DeadLetterConfig", {}).get("TargetArn", "")
+    if target and target.split(":")[2] not in ("sqs", "sns"):
+        raise InvalidParameterValueException(
+            f"The target ARN {target} is neither that of an SQS queue nor of an SNS topic."
+        )
 
 
 def _logging(version: FunctionVersion, given: Mapping[str, Any]) -> dict[str, str]:
@@ -184,8 +248,15 @@ def default_log_group(version: FunctionVersion) -> str:
     return f"/aws/lambda/{version.function_name}"
 
 
-def render_configuration(version: FunctionVersion, function_arn: str, scope: Scope) -> Params:
-    """The configuration of an active version, as GetFunctionConfiguration shows it.
+def render_configuration(
+    version: FunctionVersion,
+    function_arn: str,
+    scope: Scope,
+    change: FunctionChange | None = None,
+) -> dict[str, Any]:
+    """The configuration of a version, as GetFunctionConfiguration shows it.
+
+    `change` is what is under way or has failed: a version without one is active.
 
     AWS: members that are not set are left out.
     """
@@ -204,20 +275,23 @@ def render_configuration(version: FunctionVersion, function_arn: str, scope: Sco
         "Version": version.version,
         "TracingConfig": {"Mode": "PassThrough"},
         "RevisionId": version.revision_id,
-        "State": "Active",
-        "LastUpdateStatus": "Successful",
+        **_state(change),
         "PackageType": "Zip",
         "Architectures": list(version.architectures),
         "EphemeralStorage": {"Size": version.ephemeral_storage_mb},
         "SnapStart": {"ApplyOn": "None"},
         "RuntimeVersionConfig": {"RuntimeVersionArn": _runtime_arn(version.runtime, scope)},
     }
-    hidden = ("CodeSigningConfigArn", "LoggingConfig")
-    shown |= {name: value for name, value in version.settings.items() if name not in hidden}
-    shown["SnapStart"] = {**shown["SnapStart"], "OptimizationStatus": "Off"}
+    shown |= {name: value for name, value in version.settings.items() if name != "LoggingConfig"}
+    has_snapshot = has_snapshots(version) and version.version != LATEST and change is None
+    shown["SnapStart"] = {
+        **shown["SnapStart"],
+        "OptimizationStatus": "On" if has_snapshot else "Off",
+    }
     if "VpcConfig" in shown:
-        empty = {"SubnetIds": [], "SecurityGroupIds": [], "Ipv6AllowedForDualStack": False}
-        shown["VpcConfig"] = {**empty, **shown["VpcConfig"], "VpcId": ""}
+        shown["VpcConfig"] = _network(shown["VpcConfig"])
+    if version.layers:
+        shown["Layers"] = [{"Arn": each.arn, "CodeSize": each.code_size} for each in version.layers]
     if version.environment is not None:
         shown["Environment"] = {"Variables": version.environment}
     shown["LoggingConfig"] = {
@@ -233,32 +307,48 @@ def _runtime_arn(runtime: str, scope: Scope) -> str:
     return f"arn:{scope.partition}:lambda:{scope.region}::runtime:{digest}"
 
 
-def as_being_created(configuration: Params, revision_id: str) -> dict[str, Any]:
-    """What CreateFunction answers: pending, under the revision that comes before activation."""
-    shown = {name: value for name, value in configuration.items() if name != "LastUpdateStatus"}
-    return shown | {
-        "RevisionId": revision_id,
-        "State": "Pending",
-        "StateReason": "The function is being created.",
-        "StateReasonCode": "Creating",
+def _network(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The VpcConfig of an answer, which names the VPC.
+
+    Differs: no network is looked up; the VPC's id is made from those of the subnets.
+    """
+    subnets = sorted(given.get("SubnetIds") or ())
+    network = hashlib.sha256(" ".join(subnets).encode()).hexdigest()[:17]
+    return {
+        "SubnetIds": [],
+        "SecurityGroupIds": [],
+        "Ipv6AllowedForDualStack": False,
+        **given,
+        "VpcId": f"vpc-{network}" if subnets else "",
     }
 
 
-def as_being_updated(configuration: Params, revision_id: str) -> dict[str, Any]:
-    """What an update answers: in progress, under the revision that comes before its end."""
+def _state(change: FunctionChange | None) -> dict[str, str]:
+    """The members of a configuration that tell how far a version is.
+
+    AWS: Lambda developer guide, function states.
+    """
+    if change is None:
+        return {"State": "Active", "LastUpdateStatus": "Successful"}
+    code, reason = change.failure_code or "Creating", change.failure_reason or _BEING_CREATED
+    if change.desired is None:
+        state = "Failed" if change.failure_code else "Pending"
+        return {"State": state, "StateReason": reason, "StateReasonCode": code}
     return {
-        **configuration,
-        "RevisionId": revision_id,
-        "LastUpdateStatus": "InProgress",
-        "LastUpdateStatusReason": "The function is being created.",
-        "LastUpdateStatusReasonCode": "Creating",
+        "State": "Active",
+        "LastUpdateStatus": "Failed" if change.failure_code else "InProgress",
+        "LastUpdateStatusReason": reason,
+        "LastUpdateStatusReasonCode": code,
     }
 
 
 def as_listed(configuration: Params) -> dict[str, Any]:
     """What the lists show: a configuration without its states and its runtime's version."""
-    left_out = ("State", "LastUpdateStatus", "RuntimeVersionConfig")
-    return {name: value for name, value in configuration.items() if name not in left_out}
+    return {
+        name: value
+        for name, value in configuration.items()
+        if not name.startswith(("State", "LastUpdateStatus")) and name != "RuntimeVersionConfig"
+    }
 
 
 def fingerprint(version: FunctionVersion) -> str:

@@ -76,6 +76,9 @@ class LogOperations:
             "logs:TagResource": self.tag_resource,
             "logs:UntagResource": self.untag_resource,
             "logs:ListTagsForResource": self.list_tags_for_resource,
+            "logs:TagLogGroup": self.tag_log_group,
+            "logs:UntagLogGroup": self.untag_log_group,
+            "logs:ListTagsLogGroup": self.list_tags_log_group,
         }
 
     # Groups
@@ -263,9 +266,9 @@ class LogOperations:
     # Retention and tags
 
     async def put_retention_policy(self, params: Params, scope: Scope) -> Result:
-        """Note for how many days events are to be kept.
+        """Keep events for so many days from now on; older ones are gone at once.
 
-        Differs: the days are kept and shown; what ends events here is the group's size.
+        Differs: AWS takes up to 72 hours to delete them. A group ends at its size here too.
         """
         days = params["retentionInDays"]
         if days not in RETENTION_DAYS:
@@ -275,6 +278,7 @@ class LogOperations:
                 f" satisfy constraint: Member must satisfy enum value set: [{options}]"
             )
         self._logs.set_retention(scope, self._require_group(params, scope), days)
+        self._logs.expire()
         return {}
 
     async def delete_retention_policy(self, params: Params, scope: Scope) -> Result:
@@ -296,8 +300,21 @@ class LogOperations:
     async def list_tags_for_resource(self, params: Params, scope: Scope) -> Result:
         return {"tags": self._tagged(params, scope).tags}
 
+    async def tag_log_group(self, params: Params, scope: Scope) -> Result:
+        """AWS: the older form of TagResource, by name."""
+        return await self.tag_resource({**params, "resourceArn": params["logGroupName"]}, scope)
+
+    async def untag_log_group(self, params: Params, scope: Scope) -> Result:
+        """AWS: the older form of UntagResource, by name."""
+        older = {"resourceArn": params["logGroupName"], "tagKeys": params["tags"]}
+        return await self.untag_resource(older, scope)
+
+    async def list_tags_log_group(self, params: Params, scope: Scope) -> Result:
+        """AWS: the older form of ListTagsForResource, by name."""
+        return {"tags": self._tagged({"resourceArn": params["logGroupName"]}, scope).tags}
+
     def _tagged(self, params: Params, scope: Scope) -> LogGroup:
-        group = self._group(scope, _group_name(params["resourceArn"]))
+        group = self._group(scope, group_name_of(params["resourceArn"]))
         if group is None:
             raise ResourceNotFoundException(_GROUP_MISSING)
         return group
@@ -310,7 +327,7 @@ class LogOperations:
             raise InvalidParameterException(
                 "Exactly one of logGroupName and logGroupIdentifier must be given."
             )
-        group = name or _group_name(str(identifier))
+        group = name or group_name_of(str(identifier))
         if self._group(scope, group) is None:
             raise ResourceNotFoundException(_GROUP_MISSING)
         return group
@@ -324,7 +341,7 @@ class LogOperations:
             raise ResourceNotFoundException(_STREAM_MISSING)
 
 
-def _group_name(identifier: str) -> str:
+def group_name_of(identifier: str) -> str:
     """The name in a log group's ARN, with or without its `:*`, or the name itself."""
     _, found, rest = identifier.partition(":log-group:")
     return rest.removesuffix(":*") if found else identifier

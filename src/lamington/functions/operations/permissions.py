@@ -58,8 +58,8 @@ class PermissionOperations:
         statements = policy.statements if policy else ()
         if any(each["Sid"] == params["StatementId"] for each in statements):
             raise ResourceConflictException(
-                "The statement id (s) provided already exists. Please provide a new statement id,"
-                " or remove the existing statement."
+                f"The statement id ({params['StatementId']}) provided already exists. Please"
+                " provide a new statement id, or remove the existing statement."
             )
         statement = build_statement(params, reference.arn, scope.partition)
         changed = ResourcePolicy(

@@ -1,8 +1,11 @@
 """The functions that exist: rows of functions, versions, aliases and policies, and who finds them.
 
-Left to others: what the API says of them (`functions`, `versions`, `permissions`).
+A version that something is still to be done about has a row among the changes: `find` gives what
+serves meanwhile, `version` what the API shows. Left to others: what the API says of them
+(`functions`, `versions`, `permissions`), who carries the changes out (`changes`).
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from lamington.core.aws import Scope
@@ -11,20 +14,35 @@ from lamington.core.store import Store, Table
 from lamington.functions.entities import (
     LATEST,
     Alias,
+    CodeSigningConfig,
     Function,
+    FunctionChange,
     FunctionVersion,
+    Layer,
+    LayerPolicy,
+    LayerRef,
+    LayerVersion,
+    ProvisionedConcurrency,
+    ResourceConflictException,
     ResourceNotFoundException,
     ResourcePolicy,
+    RuntimeManagement,
 )
 from lamington.functions.operations.configuration import fingerprint
 from lamington.functions.operations.names import FunctionReference, reference_of
 from lamington.functions.operations.policies import permits_gateway
+
+_NOT_NOW = "The operation cannot be performed at this time. "
+
+Dependant = Callable[[FunctionReference], None]
+"""Deletes what belongs to a function, or to the version or alias that the qualifier names."""
 
 
 class FunctionRegistry:
     """Every function, version, alias and policy of this engine.
 
     `policy_version` counts the changes of policies: who keeps an answer of `permits` compares it.
+    `dependants` are called within the transaction that deletes a function, version or alias.
     """
 
     def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
@@ -47,13 +65,55 @@ class FunctionRegistry:
         self.policies: Table[ResourcePolicy] = Table(
             store, "lambda_policies", ResourcePolicy, lambda row: (row.function_name, row.qualifier)
         )
+        self.changes: Table[FunctionChange] = Table(
+            store,
+            "lambda_changes",
+            FunctionChange,
+            lambda row: (row.function_name, version_key(row.version)),
+        )
+        self.layers: Table[Layer] = Table(
+            store, "lambda_layers", Layer, lambda row: (row.layer_name,)
+        )
+        self.layer_versions: Table[LayerVersion] = Table(
+            store,
+            "lambda_layer_versions",
+            LayerVersion,
+            lambda row: (row.layer_name, version_key(str(row.version))),
+        )
+        self.layer_policies: Table[LayerPolicy] = Table(
+            store,
+            "lambda_layer_policies",
+            LayerPolicy,
+            lambda row: (row.layer_name, version_key(str(row.version))),
+        )
+        self.code_signing_configs: Table[CodeSigningConfig] = Table(
+            store, "lambda_code_signing_configs", CodeSigningConfig, lambda row: (row.config_id,)
+        )
+        self.provisioned: Table[ProvisionedConcurrency] = Table(
+            store,
+            "lambda_provisioned_concurrency",
+            ProvisionedConcurrency,
+            lambda row: (row.function_name, row.qualifier),
+        )
+        self.runtime_management: Table[RuntimeManagement] = Table(
+            store,
+            "lambda_runtime_management",
+            RuntimeManagement,
+            lambda row: (row.function_name, row.qualifier),
+        )
+        self._changing = {
+            (scope, row.function_name, row.version) for scope, row in self.changes.everywhere()
+        }
+        """Where there may be a change: every invocation through the API asks."""
         self.policy_version = 0
+        self.dependants: list[Dependant] = []
 
     def find(self, function_arn: str) -> tuple[list[tuple[float, FunctionVersion]], int | None]:
         """The versions that an ARN stands for with their shares, and the reserved concurrency.
 
         One version has the share 1.0; an alias with routing has two. Raises
-        ResourceNotFoundException with the ARN as AWS names it.
+        ResourceNotFoundException with the ARN as AWS names it, and ResourceConflictException
+        for a version that is not active yet.
         """
         reference = reference_of(function_arn)
         function = self.require(reference)
@@ -62,13 +122,52 @@ class FunctionRegistry:
     def _shares(self, reference: FunctionReference) -> list[tuple[float, FunctionVersion]]:
         alias = self.alias(reference)
         if alias is None:
-            return [(1.0, self.version(reference))]
+            return [(1.0, self._require_active(reference, reference.qualifier or LATEST))]
         rest = 1.0 - sum(alias.routing.values())
         return [
-            (share, self._require_version(reference, version))
+            (share, self._require_active(reference, version))
             for version, share in {alias.function_version: rest, **alias.routing}.items()
             if share > 0
         ]
+
+    def _require_active(self, reference: FunctionReference, version: str) -> FunctionVersion:
+        """The version that serves, whatever is under way."""
+        found = self._require_version(reference, version)
+        change = self.change(reference, version)
+        if change is not None and change.desired is None:
+            raise ResourceConflictException(
+                f"{_NOT_NOW}The function is currently in the following state:"
+                f" {'Failed' if change.failure_code else 'Pending'}"
+            )
+        return found
+
+    def change(self, reference: FunctionReference, version: str) -> FunctionChange | None:
+        """What is still to be done about a version, or how it failed."""
+        key = (reference.scope, reference.function_name, version)
+        if key not in self._changing:
+            return None
+        found = self.changes.get(reference.scope, reference.function_name, version_key(version))
+        if found is None:
+            self._changing.discard(key)
+        return found
+
+    def put_change(self, scope: Scope, change: FunctionChange) -> None:
+        """Keep what is to be done about a version."""
+        self._changing.add((scope, change.function_name, change.version))
+        self.changes.put(scope, change)
+
+    def require_settled(self, reference: FunctionReference) -> None:
+        """Raise ResourceConflictException while `$LATEST` is being created or updated."""
+        change = self.change(reference, LATEST)
+        if change is None or change.failure_code:
+            return
+        if change.desired is None:
+            raise ResourceConflictException(
+                f"{_NOT_NOW}The function is currently in the following state: Pending"
+            )
+        raise ResourceConflictException(
+            f"{_NOT_NOW}An update is in progress for resource: {reference.function_arn}"
+        )
 
     def require(self, reference: FunctionReference) -> Function:
         """The function; raises ResourceNotFoundException."""
@@ -78,10 +177,15 @@ class FunctionRegistry:
         return found
 
     def version(self, reference: FunctionReference) -> FunctionVersion:
-        """The version that a qualifier stands for, an alias's first; raises if there is none."""
+        """The version that a qualifier stands for, an alias's first; raises if there is none.
+
+        An update of `$LATEST` that is under way shows already.
+        """
         alias = self.alias(reference)
         version = alias.function_version if alias else reference.qualifier or LATEST
-        return self._require_version(reference, version)
+        found = self._require_version(reference, version)
+        change = self.change(reference, version)
+        return shown_version(found, change)
 
     def alias(self, reference: FunctionReference) -> Alias | None:
         """The alias that the qualifier names, None where it names none."""
@@ -140,18 +244,28 @@ class FunctionRegistry:
         scope, name, version = reference.scope, reference.function_name, reference.qualifier
         with self.transaction():
             self.versions.delete(scope, name, version_key(version))
-            self.policies.delete(scope, name, version)
+            self.changes.delete(scope, name, version_key(version))
+            self._delete_dependants(reference)
         self.policy_version += 1
+
+    def _delete_dependants(self, reference: FunctionReference) -> None:
+        """Delete what belongs to the version or alias that the qualifier names."""
+        scope, key = reference.scope, (reference.function_name, reference.qualifier)
+        self.policies.delete(scope, *key)
+        self.provisioned.delete(scope, *key)
+        self.runtime_management.delete(scope, *key)
+        for delete in self.dependants:
+            delete(reference)
 
     def delete_alias(self, reference: FunctionReference, alias: str) -> None:
         """Delete the alias with its policy, where there is one."""
         with self.transaction():
             self.aliases.delete(reference.scope, reference.function_name, alias)
-            self.policies.delete(reference.scope, reference.function_name, alias)
+            self._delete_dependants(replace(reference, qualifier=alias))
         self.policy_version += 1
 
     def delete_function(self, reference: FunctionReference) -> None:
-        """Delete the function with its versions, aliases and policies, all or nothing."""
+        """Delete the function with all that is its own, all or nothing."""
         scope, name = reference.scope, reference.function_name
         with self.transaction():
             for version in self.versions.all(scope, name):
@@ -160,6 +274,14 @@ class FunctionRegistry:
                 self.aliases.delete(scope, name, alias.name)
             for policy in self.policies.all(scope, name):
                 self.policies.delete(scope, name, policy.qualifier)
+            for change in self.changes.all(scope, name):
+                self.changes.delete(scope, name, version_key(change.version))
+            for provisioned in self.provisioned.all(scope, name):
+                self.provisioned.delete(scope, name, provisioned.qualifier)
+            for managed in self.runtime_management.all(scope, name):
+                self.runtime_management.delete(scope, name, managed.qualifier)
+            for delete in self.dependants:
+                delete(reference)
             self.functions.delete(scope, name)
         self.policy_version += 1
 
@@ -171,49 +293,110 @@ class FunctionRegistry:
         found = [
             self.versions.get(scope, row.function_name, version_key(LATEST)) for row in page.rows
         ]
-        return [row for row in found if row is not None], page.marker
+        return self.shown(scope, [row for row in found if row is not None]), page.marker
 
-    def publish(self, reference: FunctionReference, description: str = "") -> FunctionVersion:
-        """Make a version of `$LATEST` as it is, or return the last one where nothing changed.
+    def shown(self, scope: Scope, rows: list[FunctionVersion]) -> list[FunctionVersion]:
+        """The versions as the API shows them: with the updates that are under way."""
+        changes = {(row.function_name, row.version): row for row in self.changes.all(scope)}
+        return [shown_version(row, changes.get((row.function_name, row.version))) for row in rows]
+
+    def publish(
+        self,
+        reference: FunctionReference,
+        source: FunctionVersion,
+        description: str = "",
+        *,
+        pending: bool = False,
+    ) -> FunctionVersion:
+        """Make a version of what `$LATEST` is or becomes; the last one where nothing changed.
+
+        With `pending` the version serves only when what is to be done about it is done.
 
         AWS: PublishVersion; numbers are never used twice while the function lives.
         """
-        scope = reference.scope
-        function, latest = self.require(reference), self.latest(reference)
-        unchanged = fingerprint(latest)
+        scope, function = reference.scope, self.require(reference)
+        unchanged = fingerprint(source)
         last = self.numbered(reference, str(function.last_version_number))
         if last is not None and function.published == unchanged:
             return last
         number = function.last_version_number + 1
         version = replace(
-            latest,
+            source,
             version=str(number),
-            description=description or latest.description,
+            description=description or source.description,
             revision_id=self.revision_id(),
         )
         with self.transaction():
             self.versions.put(scope, version)
-            self.versions.put(scope, replace(latest, revision_id=self.revision_id()))
             self.functions.put(
                 scope, replace(function, last_version_number=number, published=unchanged)
             )
+            if pending:
+                self.put_change(
+                    scope,
+                    FunctionChange(function_name=reference.function_name, version=version.version),
+                )
         return version
+
+    def touch(self, reference: FunctionReference) -> None:
+        """Give `$LATEST` another revision: something about it changed."""
+        latest = self.latest(reference)
+        self.versions.put(reference.scope, replace(latest, revision_id=self.revision_id()))
 
     def code_location(self, version: FunctionVersion) -> str:
         """Where the deployment package of a version can be fetched."""
-        return self._store.blobs.path(version.code.blob).resolve().as_uri()
+        return self.blob_location(version.code.blob)
+
+    def blob_location(self, blob: str) -> str:
+        return self._store.blobs.path(blob).resolve().as_uri()
 
     def used_blobs(self) -> frozenset[str]:
-        """The blobs of every version of every account and region: what must be kept."""
-        return frozenset(version.code.blob for _, version in self.versions.everywhere())
+        """The blobs of every account and region that must be kept.
+
+        They are those of versions, of what versions are to become, and of layers; a function
+        keeps a layer whose version is deleted.
+        """
+        versions = self._every_version()
+        return frozenset(
+            [version.code.blob for version in versions]
+            + [layer.blob for version in versions for layer in version.layers]
+            + [row.code.blob for _, row in self.layer_versions.everywhere()]
+        )
+
+    def stored_bytes(self, scope: Scope) -> int:
+        """The archives of all versions and layers of an account and region, zipped."""
+        return sum(row.code.size_bytes for row in self.versions.all(scope)) + sum(
+            row.code.size_bytes for row in self.layer_versions.all(scope)
+        )
+
+    def used_layers(self) -> list[tuple[LayerRef, ...]]:
+        """The layers of every version that has some."""
+        return [version.layers for version in self._every_version() if version.layers]
+
+    def _every_version(self) -> list[FunctionVersion]:
+        desired = [change.desired for _, change in self.changes.everywhere()]
+        return [version for _, version in self.versions.everywhere()] + [
+            version for version in desired if version is not None
+        ]
 
     def revision_id(self) -> str:
         return self._ids.uuid()
+
+    def token(self, length: int) -> str:
+        """Lower-case letters and digits at random, as AWS makes ids of them."""
+        return self._ids.token(length)
 
     def timestamp(self) -> str:
         """Now, as Lambda writes it: `2026-01-02T03:04:05.678+0000`."""
         now = self._clock.now()
         return f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}+0000"
+
+
+def shown_version(version: FunctionVersion, change: FunctionChange | None) -> FunctionVersion:
+    """What the API shows: what an update that is under way makes of the version."""
+    if change is None or change.desired is None or change.failure_code:
+        return version
+    return change.desired
 
 
 def version_key(version: str) -> str:

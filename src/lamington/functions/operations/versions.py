@@ -13,7 +13,11 @@ from lamington.functions.entities import (
     ResourceConflictException,
     ResourceNotFoundException,
 )
-from lamington.functions.operations.configuration import as_listed, render_configuration
+from lamington.functions.operations.configuration import (
+    as_listed,
+    has_snapshots,
+    render_configuration,
+)
 from lamington.functions.operations.constraints import require_valid
 from lamington.functions.operations.names import FunctionReference, parse_function
 from lamington.functions.operations.paging import limit_of, marker_of, next_marker
@@ -27,6 +31,9 @@ REVISION_MISMATCH = (
 Forget = Callable[[str, Scope], None]
 """Tells the invoker that the versions behind a function's name or its aliases changed."""
 
+Begin = Callable[[str, Scope], None]
+"""Has carried out what is still to be done about a function."""
+
 
 def require_revision(params: Params, actual: str) -> None:
     """Raise PreconditionFailedException where the request means another revision."""
@@ -37,9 +44,10 @@ def require_revision(params: Params, actual: str) -> None:
 class VersionOperations:
     """Publishes versions and points aliases at them."""
 
-    def __init__(self, registry: FunctionRegistry, forget: Forget) -> None:
+    def __init__(self, registry: FunctionRegistry, forget: Forget, begin: Begin) -> None:
         self._registry = registry
         self._forget = forget
+        self._begin = begin
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -55,11 +63,13 @@ class VersionOperations:
     async def publish_version(self, params: Params, scope: Scope) -> Result:
         """Make an immutable copy of `$LATEST`.
 
-        AWS: PublishVersion; where nothing changed since the last one, that one is the answer.
+        AWS: PublishVersion; where nothing changed since the last one, that one is the answer. A
+        version that starts from a snapshot is pending until it is there.
         """
         reference = parse_function(params["FunctionName"], scope)
         require_valid(params, ["Description"])
         latest = self._registry.latest(reference)
+        self._registry.require_settled(reference)
         require_revision(params, latest.revision_id)
         wanted, actual = params.get("CodeSha256"), latest.code.sha256_base64
         if wanted and wanted != actual:
@@ -67,9 +77,17 @@ class VersionOperations:
                 f"CodeSHA256 ({wanted}) is different from current CodeSHA256 in $LATEST ({actual})."
                 " Please try again with the CodeSHA256 in $LATEST."
             )
-        version = self._registry.publish(reference, params.get("Description") or "")
+        description = params.get("Description") or ""
+        with self._registry.transaction():
+            version = self._registry.publish(
+                reference, latest, description, pending=has_snapshots(latest)
+            )
+            self._registry.touch(reference)
+        change = self._registry.change(reference, version.version)
+        if change is not None:
+            self._begin(reference.function_name, scope)
         arn = f"{reference.function_arn}:{version.version}"
-        return dict(render_configuration(version, arn, scope))
+        return render_configuration(version, arn, scope, change)
 
     async def list_versions_by_function(self, params: Params, scope: Scope) -> Result:
         """`$LATEST` first, then every version in the order of the numbers."""
@@ -80,7 +98,7 @@ class VersionOperations:
         )
         shown = [
             as_listed(render_configuration(row, f"{reference.function_arn}:{row.version}", scope))
-            for row in page.rows
+            for row in self._registry.shown(scope, page.rows)
         ]
         return {"Versions": shown, **next_marker(page.marker)}
 

@@ -1,27 +1,40 @@
-"""Functions, versions, aliases and permissions as resources: AWS::Lambda::*.
+"""Functions, their permissions and event settings as resources: AWS::Lambda::*.
 
 Everything is done through AwsCaller: this module knows the Lambda API and nothing of who answers
-it. Left to others: what the registry says of the types (`function_facts`).
+it. Left to others: what the registry says of the types (`function_facts`), versions and aliases
+(`function_versions`), layers (`function_layers`).
 """
 
 import contextlib
 import io
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from lamington.core.aws import AwsCaller, Params, Result, Scope
+from lamington.core.aws import AwsCaller, Result, Scope
+from lamington.core.clock import Clock, SystemClock
 from lamington.core.errors import AwsError, ResourceError
 from lamington.stack.providers.base import (
     Physical,
     Properties,
     Provider,
     ResourceContext,
-    ResourceFacts,
-    is_absent,
     is_owned,
 )
-from lamington.stack.providers.function_facts import ALIAS, FUNCTION, PERMISSION, VERSION
+from lamington.stack.providers.function_calls import (
+    await_function,
+    delete_by,
+    find_by,
+    manage_runtime,
+    require_valid,
+    settle_function,
+)
+from lamington.stack.providers.function_facts import (
+    EVENT_INVOKE_CONFIG,
+    FUNCTION,
+    PERMISSION,
+)
+from lamington.stack.providers.function_versions import AliasProvider, VersionProvider
 
 FUNCTION_NAME_MAX = 63
 STATEMENT_ID_MAX = 100
@@ -52,39 +65,35 @@ _CREATION = (
     *_CONFIGURATION,
     *("Architectures", "CodeSigningConfigArn", "PackageType", "TenancyConfig"),
 )
-_REFUSED = (
-    *("FunctionScalingConfig", "ProvisionedConcurrencyConfig", "PublishToLatestPublished"),
-    "RuntimePolicy",
-)
 
 
-def function_providers(caller: AwsCaller) -> list[Provider]:
-    """The resource types of Lambda that a stack may have."""
+def function_providers(caller: AwsCaller, clock: Clock | None = None) -> list[Provider]:
+    """The resource types of functions that a stack may have."""
+    clock = clock or SystemClock()
     return [
-        FunctionProvider(caller),
-        VersionProvider(caller),
-        AliasProvider(caller),
+        FunctionProvider(caller, clock),
+        VersionProvider(caller, clock),
+        AliasProvider(caller, clock),
         PermissionProvider(caller),
+        EventInvokeConfigProvider(caller),
     ]
 
 
 class FunctionProvider:
-    """AWS::Lambda::Function.
-
-    Differs: `RecursiveLoop` and `RuntimeManagementConfig` are accepted and change nothing.
-    """
+    """AWS::Lambda::Function; it is made when it is active, and updated when that is over."""
 
     resource_type = "AWS::Lambda::Function"
     facts = FUNCTION
 
-    def __init__(self, caller: AwsCaller) -> None:
+    def __init__(self, caller: AwsCaller, clock: Clock) -> None:
         self._caller = caller
+        self._clock = clock
 
     async def create(self, desired: Properties, context: ResourceContext) -> Physical:
-        _require_valid(self.facts, desired)
+        require_valid(self.facts, desired)
         name = _function_name(desired, context)
         given = _renamed(desired)
-        configuration = await self._caller.call(
+        await self._caller.call(
             "lambda:CreateFunction",
             {
                 **{member: given[member] for member in _CREATION if member in given},
@@ -95,11 +104,15 @@ class FunctionProvider:
             context.scope,
         )
         try:
-            await self._reserve(name, desired, {}, context.scope)
-        except AwsError:
+            configuration = await self._settle(name, context.scope)
+            await self._set_beside(name, desired, {}, context.scope)
+        except (AwsError, ResourceError):
             await self.delete(name, desired, context)
             raise
         return _function(name, configuration)
+
+    async def _settle(self, name: str, scope: Scope) -> Result:
+        return await settle_function(self._caller, self._clock, name, scope)
 
     async def update(
         self, physical_id: str, desired: Properties, previous: Properties, context: ResourceContext
@@ -109,11 +122,11 @@ class FunctionProvider:
         AWS: the configuration is updated first, the code after it; invocations in between see
         the one without the other.
         """
-        _require_valid(self.facts, desired)
+        require_valid(self.facts, desired)
         try:
             await self._change(physical_id, desired, previous, context.scope)
-        except AwsError:
-            with contextlib.suppress(AwsError):
+        except (AwsError, ResourceError):
+            with contextlib.suppress(AwsError, ResourceError):
                 await self._change(physical_id, previous, desired, context.scope)
             raise
         configuration = await self._caller.call(
@@ -126,10 +139,14 @@ class FunctionProvider:
         self, name: str, desired: Properties, previous: Properties, scope: Scope
     ) -> None:
         changes = _configuration_changes(name, _renamed(desired), _renamed(previous))
+        if changes or _code_differs(desired, previous):
+            # A start that finishes what a crash cut off may still be at it.
+            await await_function(self._caller, self._clock, name, scope)
         if changes:
             await self._caller.call(
                 "lambda:UpdateFunctionConfiguration", {"FunctionName": name, **changes}, scope
             )
+            await self._settle(name, scope)
         if _code_differs(desired, previous):
             architectures = desired.get("Architectures") or ["x86_64"]
             await self._caller.call(
@@ -137,7 +154,34 @@ class FunctionProvider:
                 {"FunctionName": name, **_code(desired), "Architectures": architectures},
                 scope,
             )
+            await self._settle(name, scope)
+        if previous.get("CodeSigningConfigArn") != desired.get("CodeSigningConfigArn"):
+            await self._sign(name, desired.get("CodeSigningConfigArn"), scope)
+        await self._set_beside(name, desired, previous, scope)
+
+    async def _sign(self, name: str, arn: str | None, scope: Scope) -> None:
+        named = {"FunctionName": name}
+        if arn:
+            params = {**named, "CodeSigningConfigArn": arn}
+            await self._caller.call("lambda:PutFunctionCodeSigningConfig", params, scope)
+        else:
+            await self._caller.call("lambda:DeleteFunctionCodeSigningConfig", named, scope)
+
+    async def _set_beside(
+        self, name: str, desired: Properties, previous: Properties, scope: Scope
+    ) -> None:
+        """Change what belongs to the function and not to its configuration."""
         await self._reserve(name, desired, previous, scope)
+        runtime = desired.get("RuntimeManagementConfig")
+        if runtime != previous.get("RuntimeManagementConfig"):
+            await manage_runtime(self._caller, name, "", runtime, scope)
+        loop = desired.get("RecursiveLoop")
+        if loop != previous.get("RecursiveLoop"):
+            await self._caller.call(
+                "lambda:PutFunctionRecursionConfig",
+                {"FunctionName": name, "RecursiveLoop": loop or "Terminate"},
+                scope,
+            )
 
     async def _reserve(
         self, name: str, desired: Properties, previous: Properties, scope: Scope
@@ -175,154 +219,19 @@ class FunctionProvider:
     async def delete(
         self, physical_id: str, properties: Properties, context: ResourceContext
     ) -> None:
-        await _delete(
+        await delete_by(
             self._caller, "lambda:DeleteFunction", {"FunctionName": physical_id}, context.scope
         )
 
     async def find(self, desired: Properties, context: ResourceContext) -> str | None:
         """A function of the right name is this resource's where the stack's tags say so."""
         name = _function_name(desired, context)
-        found = await _found(
+        found = await find_by(
             self._caller, "lambda:GetFunction", {"FunctionName": name}, context.scope
         )
         tags: Mapping[str, str] = (found or {}).get("Tags") or {}
         ours = context.system_tags.items() <= tags.items()
         return name if ours else None
-
-
-class VersionProvider:
-    """AWS::Lambda::Version."""
-
-    resource_type = "AWS::Lambda::Version"
-    facts = VERSION
-
-    def __init__(self, caller: AwsCaller) -> None:
-        self._caller = caller
-
-    async def create(self, desired: Properties, context: ResourceContext) -> Physical:
-        """Publish a version.
-
-        AWS: a version resource without anything new to publish fails.
-        """
-        _require_valid(self.facts, desired)
-        function_name = desired["FunctionName"]
-        existing = {each["Version"] for each in await self._versions(function_name, context.scope)}
-        given = {
-            member: desired[member]
-            for member in ("FunctionName", "Description", "CodeSha256")
-            if member in desired
-        }
-        published = await self._caller.call("lambda:PublishVersion", given, context.scope)
-        version, arn = published["Version"], published["FunctionArn"]
-        if version in existing:
-            raise ResourceError(
-                f"A version for this Lambda function exists ( {version} ). Modify the function to"
-                " create a new version.",
-                handler_code="AlreadyExists",
-            )
-        return Physical(
-            physical_id=arn, reference=arn, attributes={"Version": version, "FunctionArn": arn}
-        )
-
-    async def _versions(self, function_name: str, scope: Scope) -> list[Mapping[str, Any]]:
-        """`$LATEST` and every version in the order of the numbers; nothing without the function."""
-        versions: list[Mapping[str, Any]] = []
-        page: dict[str, Any] = {"FunctionName": function_name}
-        while True:
-            found = await _found(self._caller, "lambda:ListVersionsByFunction", page, scope)
-            if found is None:
-                return versions
-            versions += found["Versions"]
-            if not found.get("NextMarker"):
-                return versions
-            page["Marker"] = found["NextMarker"]
-
-    async def update(
-        self, physical_id: str, desired: Properties, previous: Properties, context: ResourceContext
-    ) -> Physical:
-        _require_valid(self.facts, desired)
-        version = physical_id.rpartition(":")[2]
-        return Physical(
-            physical_id=physical_id,
-            reference=physical_id,
-            attributes={"Version": version, "FunctionArn": physical_id},
-        )
-
-    async def delete(
-        self, physical_id: str, properties: Properties, context: ResourceContext
-    ) -> None:
-        await _delete(
-            self._caller, "lambda:DeleteFunction", {"FunctionName": physical_id}, context.scope
-        )
-
-    async def find(self, desired: Properties, context: ResourceContext) -> str | None:
-        """The newest version, where it is what this create publishes and no stack has it.
-
-        Differs: one that a user published by hand from the same code, in the instant in which
-        the engine was killed, cannot be told from it.
-        """
-        versions = await self._versions(desired["FunctionName"], context.scope)
-        if len(versions) < 2:
-            return None
-        latest, newest = versions[0], versions[-1]
-        description = desired.get("Description") or latest.get("Description", "")
-        if (newest["CodeSha256"], newest.get("Description", "")) != (
-            latest["CodeSha256"],
-            description,
-        ):
-            return None
-        arn = str(newest["FunctionArn"])
-        return None if await is_owned(self._caller, self.resource_type, arn, context) else arn
-
-
-class AliasProvider:
-    """AWS::Lambda::Alias."""
-
-    resource_type = "AWS::Lambda::Alias"
-    facts = ALIAS
-
-    def __init__(self, caller: AwsCaller) -> None:
-        self._caller = caller
-
-    async def create(self, desired: Properties, context: ResourceContext) -> Physical:
-        return await self._put("lambda:CreateAlias", desired, context)
-
-    async def update(
-        self, physical_id: str, desired: Properties, previous: Properties, context: ResourceContext
-    ) -> Physical:
-        return await self._put("lambda:UpdateAlias", desired, context)
-
-    async def _put(self, operation: str, desired: Properties, context: ResourceContext) -> Physical:
-        _require_valid(self.facts, desired)
-        params = {
-            "FunctionName": desired["FunctionName"],
-            "Name": desired["Name"],
-            "FunctionVersion": desired["FunctionVersion"],
-            "Description": desired.get("Description", ""),
-            "RoutingConfig": {"AdditionalVersionWeights": _weights(desired)},
-        }
-        arn = (await self._caller.call(operation, params, context.scope))["AliasArn"]
-        return Physical(physical_id=arn, reference=arn, attributes={"AliasArn": arn})
-
-    async def delete(
-        self, physical_id: str, properties: Properties, context: ResourceContext
-    ) -> None:
-        function_arn, _, name = physical_id.rpartition(":")
-        await _delete(
-            self._caller,
-            "lambda:DeleteAlias",
-            {"FunctionName": function_arn, "Name": name},
-            context.scope,
-        )
-
-    async def find(self, desired: Properties, context: ResourceContext) -> str | None:
-        """An alias as desired that no stack has is what a create that was cut off left."""
-        named = {"FunctionName": desired["FunctionName"], "Name": desired["Name"]}
-        found = await _found(self._caller, "lambda:GetAlias", named, context.scope)
-        if found is None or found["FunctionVersion"] != desired["FunctionVersion"]:
-            return None
-        arn = str(found["AliasArn"])
-        return None if await is_owned(self._caller, self.resource_type, arn, context) else arn
 
 
 class PermissionProvider:
@@ -335,7 +244,7 @@ class PermissionProvider:
         self._caller = caller
 
     async def create(self, desired: Properties, context: ResourceContext) -> Physical:
-        _require_valid(self.facts, desired)
+        require_valid(self.facts, desired)
         statement_id = context.physical_name(STATEMENT_ID_MAX)
         params = {**desired, "StatementId": statement_id}
         await self._caller.call("lambda:AddPermission", params, context.scope)
@@ -349,7 +258,7 @@ class PermissionProvider:
     async def delete(
         self, physical_id: str, properties: Properties, context: ResourceContext
     ) -> None:
-        await _delete(
+        await delete_by(
             self._caller,
             "lambda:RemovePermission",
             {"FunctionName": properties["FunctionName"], "StatementId": physical_id},
@@ -362,6 +271,60 @@ class PermissionProvider:
         Deleting a statement that is not there is success.
         """
         return context.physical_name(STATEMENT_ID_MAX)
+
+
+class EventInvokeConfigProvider:
+    """AWS::Lambda::EventInvokeConfig; its physical id is `FunctionName|Qualifier`."""
+
+    resource_type = "AWS::Lambda::EventInvokeConfig"
+    facts = EVENT_INVOKE_CONFIG
+
+    def __init__(self, caller: AwsCaller) -> None:
+        self._caller = caller
+
+    async def create(self, desired: Properties, context: ResourceContext) -> Physical:
+        """Put the whole configuration: what the template does not give is not set.
+
+        AWS: one that is there already is replaced.
+        """
+        require_valid(self.facts, desired)
+        await self._caller.call("lambda:PutFunctionEventInvokeConfig", dict(desired), context.scope)
+        physical_id = f"{desired['FunctionName']}|{desired['Qualifier']}"
+        return Physical(physical_id=physical_id, reference=physical_id)
+
+    async def update(
+        self, physical_id: str, desired: Properties, previous: Properties, context: ResourceContext
+    ) -> Physical:
+        return await self.create(desired, context)
+
+    async def delete(
+        self, physical_id: str, properties: Properties, context: ResourceContext
+    ) -> None:
+        await delete_by(
+            self._caller,
+            "lambda:DeleteFunctionEventInvokeConfig",
+            _event_invoke_config(physical_id),
+            context.scope,
+        )
+
+    async def find(self, desired: Properties, context: ResourceContext) -> str | None:
+        """A configuration that no stack has is what a create that was cut off left."""
+        physical_id = f"{desired['FunctionName']}|{desired['Qualifier']}"
+        found = await find_by(
+            self._caller,
+            "lambda:GetFunctionEventInvokeConfig",
+            _event_invoke_config(physical_id),
+            context.scope,
+        )
+        if found is None:
+            return None
+        is_theirs = await is_owned(self._caller, self.resource_type, physical_id, context)
+        return None if is_theirs else physical_id
+
+
+def _event_invoke_config(physical_id: str) -> dict[str, Any]:
+    function_name, _, qualifier = physical_id.partition("|")
+    return {"FunctionName": function_name, "Qualifier": qualifier}
 
 
 def _function(name: str, configuration: Result) -> Physical:
@@ -417,14 +380,6 @@ def _tags(desired: Properties, context: ResourceContext) -> dict[str, str]:
     return {**context.tags, **_own_tags(desired), **context.system_tags}
 
 
-def _weights(desired: Properties) -> dict[str, float]:
-    routing = desired.get("RoutingConfig") or {}
-    return {
-        each["FunctionVersion"]: each["FunctionWeight"]
-        for each in routing.get("AdditionalVersionWeights") or ()
-    }
-
-
 def _code_differs(desired: Properties, previous: Properties) -> bool:
     members = ["Code", "Architectures"]
     if "ZipFile" in desired["Code"]:
@@ -469,76 +424,3 @@ def _archive(name: str, content: bytes) -> bytes:
     with zipfile.ZipFile(written, "w") as archive:
         archive.writestr(entry, content)
     return written.getvalue()
-
-
-def _require_valid(facts: ResourceFacts, desired: Properties) -> None:
-    """Raise ResourceError for a value of the wrong type, and for what we cannot provide."""
-    problems = [
-        f"#/{place}: expected type: {_SCHEMA_TYPES[kind]}, found: {_found_type(value)}"
-        for path, kind in facts.scalars.items()
-        for place, value in _values_at(desired, path.split("."))
-        if not _is_of(kind, value)
-    ]
-    if problems:
-        raise ResourceError(", ".join(problems), handler_code="InvalidRequest")
-    given = [member for member in _REFUSED if desired.get(member)]
-    if given:
-        raise ResourceError(
-            f"Property {given[0]} is not supported by Lamington yet",
-            handler_code="InvalidRequest",
-            hint="leave it out here by a condition in the template",
-        )
-
-
-_SCHEMA_TYPES: Mapping[type, str] = {
-    str: "String",
-    int: "Integer",
-    float: "Number",
-    bool: "Boolean",
-    dict: "JSONObject",
-    list: "JSONArray",
-    type(None): "Null",
-}
-
-
-def _found_type(value: Any) -> str:
-    return _SCHEMA_TYPES.get(type(value), type(value).__name__)
-
-
-def _is_of(kind: type, value: Any) -> bool:
-    if kind is float:
-        return type(value) in (int, float)
-    return type(value) is kind
-
-
-def _values_at(value: Any, path: list[str], place: str = "") -> Iterator[tuple[str, Any]]:
-    """The values that a dotted path leads to, each with its place as JSON pointers have it."""
-    if not path:
-        yield place.lstrip("/"), value
-        return
-    head, *rest = path
-    found: Iterable[tuple[Any, Any]] = ()
-    if isinstance(value, Mapping):
-        found = value.items() if head == "*" else [(head, value[head])] if head in value else ()
-    elif isinstance(value, list) and head == "*":
-        found = enumerate(value)
-    for key, each in found:
-        yield from _values_at(each, rest, f"{place}/{key}")
-
-
-async def _delete(caller: AwsCaller, operation: str, params: Params, scope: Scope) -> None:
-    """Call an operation that deletes; that the thing is gone already is success."""
-    try:
-        await caller.call(operation, params, scope)
-    except AwsError as error:
-        if not is_absent(error):
-            raise
-
-
-async def _found(caller: AwsCaller, operation: str, params: Params, scope: Scope) -> Result | None:
-    try:
-        return await caller.call(operation, params, scope)
-    except AwsError as error:
-        if is_absent(error):
-            return None
-        raise
