@@ -1,9 +1,10 @@
 """Fakes for the Lambda API: an invoker without processes, and a caller of operations in process."""
 
+import asyncio
 import contextlib
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,35 @@ from lamington.functions.operations.functions import FunctionOperations
 from lamington.functions.operations.logs import LogOperations
 from lamington.functions.operations.registry import FunctionRegistry
 from lamington.functions.packages import Packages
+from lamington.functions.url_responses import StreamedAnswer
 from lamington.stack.entities import ValidationError
 
 SCOPE = Scope(account_id="111111111111", region="us-east-1")
 ARN = "arn:aws:lambda:us-east-1:111111111111:function"
 ROLE = "arn:aws:iam::111111111111:role/r"
+
+
+@dataclass
+class FakeStream:
+    """A streamed answer of these pieces; a failure shows after the last of them."""
+
+    pieces: list[bytes] = field(default_factory=list)
+    content_type: str = ""
+    executed_version: str = "$LATEST"
+    request_id: str = "id-1"
+    failure: str = ""
+    function_error: str = ""
+    error_payload: bytes = b'{"errorType":"Error","errorMessage":"no"}'
+    log_tail: bytes = b"START\n"
+    closed: bool = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            for piece in self.pieces:
+                yield piece
+            self.function_error = self.failure
+        finally:
+            self.closed = True
 
 
 @dataclass
@@ -38,6 +63,13 @@ class FakeInvoker:
     invocations: list[Invocation] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    kept_ready: dict[tuple[str, str], int] = field(default_factory=dict)
+    unready: str = ""
+    streamed: "FakeStream" = field(default_factory=lambda: FakeStream())
+    may_replace: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.may_replace.set()
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         self.invocations.append(invocation)
@@ -47,7 +79,21 @@ class FakeInvoker:
         self.forgotten.append(function_name)
 
     async def replace(self, function_name: str, scope: Scope) -> None:
+        """Take as long as `may_replace` says: an update is in progress until then."""
+        await self.may_replace.wait()
         self.replaced.append(function_name)
+
+    async def invoke_streamed(self, invocation: Invocation) -> StreamedAnswer:
+        self.invocations.append(invocation)
+        return self.streamed
+
+    def set_provisioned(self, scope: Scope, function_name: str, version: str, count: int) -> None:
+        self.kept_ready[function_name, version] = count
+
+    def provisioned(self, scope: Scope, function_name: str, version: str) -> tuple[int, int, str]:
+        """All that was asked for is there at once, or nothing for the reason `unready`."""
+        count = 0 if self.unready else self.kept_ready.get((function_name, version), 0)
+        return count, count, self.unready
 
 
 @dataclass
@@ -78,12 +124,24 @@ class LambdaWorld:
     logs: LogStore
     objects: dict[tuple[str, str], bytes]
     caller: OperationsCaller
+    functions: FunctionOperations
 
     async def call(self, operation: str, **params: Any) -> Result:
+        """Call an operation and let what it began come to its end; the answer is the first."""
+        answer = await self.begin(operation, **params)
+        await self.functions.settled()
+        return answer
+
+    async def begin(self, operation: str, **params: Any) -> Result:
+        """Call an operation and return with its answer, while its work is still to be done."""
         service = "logs" if operation[0] == "@" else "lambda"
         return await self.caller.call(f"{service}:{operation.lstrip('@')}", params, SCOPE)
 
     async def create(self, name: str = "f", **params: Any) -> Result:
+        return await self.call("CreateFunction", **self.creation(name, **params))
+
+    def creation(self, name: str, **params: Any) -> dict[str, Any]:
+        """What CreateFunction needs."""
         defaults: dict[str, Any] = {
             "FunctionName": name,
             "Runtime": "python3.12",
@@ -91,7 +149,11 @@ class LambdaWorld:
             "Role": ROLE,
             "Code": {"ZipFile": archive()},
         }
-        return await self.call("CreateFunction", **(defaults | params))
+        return defaults | params
+
+    async def publish_layer(self, name: str = "l", **params: Any) -> Result:
+        defaults: dict[str, Any] = {"LayerName": name, "Content": {"ZipFile": archive()}}
+        return await self.call("PublishLayerVersion", **(defaults | params))
 
 
 @contextlib.contextmanager
@@ -125,6 +187,7 @@ def lambda_world(directory: Path) -> Iterator[LambdaWorld]:
             logs=logs,
             objects=objects,
             caller=caller,
+            functions=functions,
         )
     finally:
         store.close()
@@ -139,5 +202,17 @@ def archive(text: str = "def handler(event, context): pass", name: str = "app.py
     """A zip archive of one file."""
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as zipped:
-        zipped.writestr(zipfile.ZipInfo(name), text)
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = 0o644 << 16
+        zipped.writestr(entry, text)
+    return written.getvalue()
+
+
+def archive_with_link(destination: str, name: str = "link") -> bytes:
+    """A zip archive of one symbolic link."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as zipped:
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = 0o120777 << 16
+        zipped.writestr(entry, destination)
     return written.getvalue()

@@ -1,13 +1,17 @@
 """The Lambda API over real execution environments: what it changes is what runs."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fakes_functions import ARN, ROLE, SCOPE, OperationsCaller, archive
+from function_world import eventually
+from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Ids, SystemClock
 from lamington.core.settings import Settings
 from lamington.core.store import Store
@@ -19,6 +23,19 @@ from lamington.functions.operations.logs import LogOperations
 from lamington.functions.operations.registry import FunctionRegistry
 from lamington.functions.packages import Packages
 from lamington.functions.telemetry import Telemetry
+
+
+@dataclass(kw_only=True)
+class SettledCaller(OperationsCaller):
+    """Waits after each call until what it began is over, as clients do by their waiters."""
+
+    functions: FunctionOperations
+    invoker: FunctionInvoker
+
+    async def call(self, operation: str, params: Params, scope: Scope) -> Result:
+        answer = await super().call(operation, params, scope)
+        await self.functions.settled()
+        return answer
 
 
 @pytest.fixture
@@ -41,7 +58,12 @@ async def caller(tmp_path: Path) -> AsyncIterator[OperationsCaller]:
     functions = FunctionOperations(
         registry=registry, invoker=invoker, packages=packages, fetch_object=fetch_object
     )
-    yield OperationsCaller(functions.operations() | LogOperations(logs, clock).operations())
+    yield SettledCaller(
+        functions.operations() | LogOperations(logs, clock).operations(),
+        functions=functions,
+        invoker=invoker,
+    )
+    await functions.close()
     await invoker.close()
     store.close()
 
@@ -111,3 +133,21 @@ async def test_what_a_function_prints_is_in_its_log_group(caller: OperationsCall
         SCOPE,
     )
     assert [event["message"] for event in found["events"]] == ["seen {'cake': 1}\n"]
+
+
+async def test_engine_that_stops_in_an_update_leaves_nothing_behind(
+    caller: SettledCaller, tmp_path: Path
+) -> None:
+    await _create(caller)
+    await _answer(caller)
+    slow = archive("import time\ntime.sleep(8)\ndef handler(event, context): return 2")
+    update = caller.operations["lambda:UpdateFunctionCode"]
+    answered = await update({"FunctionName": "f", "ZipFile": slow}, SCOPE)
+    assert answered["LastUpdateStatus"] == "InProgress"
+    await eventually(lambda: caller.invoker.environments == 2)
+    async with asyncio.timeout(4):
+        await caller.functions.close()
+        await caller.invoker.close()
+    assert caller.invoker.environments == 0
+    shown = await caller.operations["lambda:GetFunction"]({"FunctionName": "f"}, SCOPE)
+    assert shown["Configuration"]["LastUpdateStatus"] == "InProgress", "the next start ends it"

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -557,3 +557,163 @@ async def test_nobody_connected_means_no_timer() -> None:
         await client.get("/")
         client.writer.close()
         await until(lambda: server._timer is None)
+
+
+# Streamed responses
+
+
+class Pieces:
+    """A stream that a test feeds; it tells how far it was pulled and whether it was closed."""
+
+    def __init__(self, *given: bytes) -> None:
+        self.queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        self.pulled = 0
+        self.closed = asyncio.Event()
+        for piece in given:
+            self.queue.put_nowait(piece)
+
+    def end(self) -> "Pieces":
+        self.queue.put_nowait(None)
+        return self
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        try:
+            while (piece := await self.queue.get()) is not None:
+                if isinstance(piece, Exception):
+                    raise piece
+                self.pulled += 1
+                yield piece
+        finally:
+            self.closed.set()
+
+
+def streaming(pieces: Pieces, status: int = 200) -> Callable[[Request], Response]:
+    return lambda request: Response(
+        status=status, headers=[("Content-Length", "3")], stream=pieces.stream()
+    )
+
+
+async def test_a_stream_is_sent_as_chunks_and_the_connection_is_kept() -> None:
+    pieces = Pieces(b"ab", b"", b"c" * 16).end()
+    async with serving(streaming(pieces)) as (_, connect):
+        client = await connect()
+        await client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        status, headers = await client.head()
+        assert (status, headers["transfer-encoding"]) == (200, "chunked")
+        assert "content-length" not in headers
+        body = b"2\r\nab\r\n10\r\n" + b"c" * 16 + b"\r\n0\r\n\r\n"
+        assert await client.reader.readexactly(len(body)) == body
+        pieces.end()
+        assert await client.get("/again") == b""
+    assert pieces.closed.is_set()
+
+
+async def test_a_piece_is_sent_before_the_next_one_is_there() -> None:
+    pieces = Pieces(b"one")
+    async with serving(streaming(pieces)) as (_, connect):
+        client = await connect()
+        await client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await client.head()
+        assert await client.reader.readexactly(8) == b"3\r\none\r\n"
+        pieces.queue.put_nowait(b"two")
+        assert await client.reader.readexactly(8) == b"3\r\ntwo\r\n"
+        pieces.end()
+        assert await client.reader.readexactly(5) == b"0\r\n\r\n"
+
+
+async def test_a_request_behind_a_stream_waits_for_its_end() -> None:
+    pieces = Pieces(b"one")
+
+    def answer(request: Request) -> Response:
+        return streaming(pieces)(request) if request.path == "/s" else Response(body=b"after")
+
+    async with serving(answer) as (_, connect):
+        client = await connect()
+        await client.send(b"GET /s HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await client.head()
+        await client.reader.readexactly(8)
+        pieces.end()
+        assert await client.reader.readexactly(5) == b"0\r\n\r\n"
+        assert (await client.answer())[2] == b"after"
+
+
+async def test_a_client_that_does_not_read_stops_the_pulling() -> None:
+    pieces = Pieces(*[b"x" * 65_536] * 400).end()
+    async with serving(streaming(pieces)) as (server, connect):
+        client = await connect()
+        await client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await until(lambda: any(not each._writable for each in server.connections))
+        pulled = pieces.pulled
+        await asyncio.sleep(0.05)
+        assert pieces.pulled == pulled < 400
+        size = 0
+        async with asyncio.timeout(ANSWER_S):
+            while (line := await client.reader.readline()) != b"0\r\n":
+                if line == b"10000\r\n":
+                    size += len(await client.reader.readexactly(65_536))
+        assert size == 400 * 65_536
+
+
+async def test_a_client_that_leaves_closes_the_stream() -> None:
+    pieces = Pieces(b"one")
+    async with serving(streaming(pieces)) as (server, connect):
+        client = await connect()
+        await client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await client.head()
+        client.writer.close()
+        async with asyncio.timeout(ANSWER_S):
+            await pieces.closed.wait()
+        await until(lambda: not server.streams and not server.connections)
+
+
+async def test_a_server_that_stops_closes_the_stream() -> None:
+    pieces = Pieces(b"one")
+    async with serving(streaming(pieces)) as (server, connect):
+        client = await connect()
+        await client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await client.head()
+        await server.stop(0.01)
+        assert pieces.closed.is_set()
+        assert not server.streams
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+async def test_a_stream_that_fails_is_cut_off(
+    version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pieces = Pieces(b"one")
+    async with serving(streaming(pieces)) as (_, connect):
+        client = await connect()
+        await client.send(f"GET / HTTP/{version}\r\nHost: h\r\n\r\n".encode())
+        await client.head()
+        first = b"3\r\none\r\n" if version == "1.1" else b"one"
+        assert await client.reader.readexactly(len(first)) == first
+        pieces.queue.put_nowait(RuntimeError("the function is gone"))
+        async with asyncio.timeout(ANSWER_S):
+            if version == "1.1":
+                assert await client.reader.read() == b""
+            else:
+                with pytest.raises(ConnectionResetError):
+                    await client.reader.read()
+    assert "the function is gone" in caplog.text
+
+
+async def test_http_1_0_gets_a_stream_until_the_connection_ends() -> None:
+    async with serving(streaming(Pieces(b"one", b"two").end())) as (_, connect):
+        client = await connect()
+        await client.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        _, headers = await client.head()
+        assert headers["connection"] == "close"
+        assert "transfer-encoding" not in headers
+        assert await client.reader.read() == b"onetwo"
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+async def test_a_stream_without_a_body_is_closed_unread(method: str, status: int) -> None:
+    pieces = Pieces(b"one")
+    async with serving(streaming(pieces, status)) as (_, connect):
+        client = await connect()
+        await client.send(f"{method} / HTTP/1.1\r\nHost: h\r\n\r\n".encode() * 2)
+        assert (await client.head())[0] == status
+        assert (await client.head())[0] == status
+    assert pieces.pulled == 0

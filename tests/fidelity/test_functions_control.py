@@ -25,6 +25,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "Action": "lambda:InvokeFunction",
         "Principal": "apigateway.amazonaws.com",
     },
+    "PublishLayerVersion": {"LayerName": "l", "Content": {"ZipFile": archive()}},
+    "AddLayerVersionPermission": {
+        "LayerName": "l",
+        "VersionNumber": 1,
+        "StatementId": "s",
+        "Action": "lambda:GetLayerVersion",
+        "Principal": "*",
+    },
+    "PutProvisionedConcurrencyConfig": {"Qualifier": "1", "ProvisionedConcurrentExecutions": 1},
 }
 BLOBS = ("ZipFile", "Payload")
 
@@ -33,9 +42,16 @@ BLOBS = ("ZipFile", "Payload")
 async def test_row(row: dict[str, Any], tmp_path: Path) -> None:
     given, expected = row["given"], row["expect"]
     with lambda_world(tmp_path) as world:
-        for operation in given.get("before", []):
-            await _call(world, operation, {})
+        for step in given.get("before", []):
+            operation, params = (step, {}) if isinstance(step, str) else (step[0], step[1])
+            await _call(world, operation, params)
+        if "under_way" in given:
+            world.invoker.may_replace.clear()
+            operation, params = given["under_way"]
+            await world.begin(operation, **_params(operation, params))
         actual = await _outcome(world, given["call"], given.get("params", {}))
+        world.invoker.may_replace.set()
+        await world.functions.settled()
     verdict = row.get("verdict", "exact")
     if verdict == "close":
         assert actual["code"] == expected["code"]
@@ -59,10 +75,15 @@ async def _outcome(world: LambdaWorld, call: str, params: dict[str, Any]) -> dic
 
 
 async def _call(world: LambdaWorld, operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    answer = await world.begin(operation, **_params(operation, params))
+    if world.invoker.may_replace.is_set():
+        await world.functions.settled()
+    return answer
+
+
+def _params(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
     named = {} if "Resource" in params else {"FunctionName": "f"}
-    return await world.call(
-        operation, **(named | DEFAULTS.get(operation, {}) | dict(_with_blobs(params)))
-    )
+    return named | DEFAULTS.get(operation, {}) | _with_blobs(params)
 
 
 def _with_blobs(params: Mapping[str, Any]) -> dict[str, Any]:

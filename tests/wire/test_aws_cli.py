@@ -70,7 +70,9 @@ def terminal(live_engine: RunningEngine, tmp_path: Path) -> Terminal:
 
 def test_function_and_its_log(terminal: Terminal, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "code.zip", "w") as package:
-        package.writestr("app.py", HANDLER)
+        entry = zipfile.ZipInfo("app.py")
+        entry.external_attr = 0o644 << 16
+        package.writestr(entry, HANDLER)
     created = terminal.aws(
         *("lambda", "create-function", "--function-name", "cli", "--runtime", "python3.11"),
         *("--handler", "app.handler", "--role", ROLE, "--zip-file", "fileb://code.zip"),
@@ -216,6 +218,6 @@ def test_caller_is_the_account_of_the_access_key(terminal: Terminal) -> None:
 
 
 def test_operation_that_is_not_emulated_is_named(terminal: Terminal) -> None:
-    said = terminal.refused("lambda", "list-layers")
+    said = terminal.refused("apigateway", "get-vpc-links")
     assert "(NotImplemented)" in said
-    assert "`ListLayers` of the service `lambda`" in said
+    assert "`GetVpcLinks` of the service `apigateway`" in said

@@ -14,18 +14,24 @@ from lamington.testing import RunningEngine
 from processes import wait_until
 
 ROLE = "arn:aws:iam::000000000000:role/anything"
+AT_ONCE = {"Delay": 0.02, "MaxAttempts": 500}
+"""A waiter's own delay is a second."""
 
 
 def archive(**files: str) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
         for name, text in files.items():
-            file.writestr(name.replace("_py", ".py").replace("_js", ".js"), text)
+            entry = zipfile.ZipInfo(name.replace("_py", ".py").replace("_js", ".js"))
+            entry.external_attr = 0o644 << 16
+            file.writestr(entry, text)
     return packed.getvalue()
 
 
 def create_function(engine: RunningEngine, name: str, text: str, **more: Any) -> Any:
-    return engine.client("lambda").create_function(
+    """Create a function and wait, as every client has to, until it is active."""
+    client = engine.client("lambda")
+    created = client.create_function(
         **{
             "FunctionName": name,
             "Runtime": "python3.11",
@@ -35,12 +41,18 @@ def create_function(engine: RunningEngine, name: str, text: str, **more: Any) ->
             **more,
         }
     )
+    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=AT_ONCE)
+    return created
+
+
+def wait_for_update(engine: RunningEngine, name: str) -> None:
+    waiter = engine.client("lambda").get_waiter("function_updated_v2")
+    waiter.wait(FunctionName=name, WaiterConfig=AT_ONCE)
 
 
 def test_function_lives_from_creation_to_deletion(live_engine: RunningEngine) -> None:
     client = live_engine.client("lambda")
     created = create_function(live_engine, "life", "def handler(e, c): return {'got': e}")
-    client.get_waiter("function_active_v2").wait(FunctionName="life")
     answer = client.invoke(FunctionName="life", Payload=b'{"a": 1}', LogType="Tail")
     client.delete_function(FunctionName="life")
 
@@ -62,6 +74,7 @@ def test_new_code_answers_after_an_update(live_engine: RunningEngine) -> None:
     client.update_function_code(
         FunctionName="changing", ZipFile=archive(app_py="def handler(e, c): return 2")
     )
+    wait_for_update(live_engine, "changing")
     after = client.invoke(FunctionName="changing")["Payload"].read()
     assert (before, after) == (b"1", b"2")
 
@@ -77,6 +90,7 @@ def test_configuration_reaches_the_function(live_engine: RunningEngine) -> None:
     client.update_function_configuration(
         FunctionName="configured", MemorySize=256, Environment={"Variables": {"WHO": "Eve"}}
     )
+    wait_for_update(live_engine, "configured")
     assert json.loads(client.invoke(FunctionName="configured")["Payload"].read()) == ["Eve", "256"]
 
 
@@ -108,6 +122,23 @@ def test_event_invocation_is_accepted_and_run(live_engine: RunningEngine) -> Non
     wait_until(has_run, "the event was never run")
 
 
+@pytest.mark.parametrize(
+    "waiter",
+    [
+        *("function_exists", "function_active", "function_active_v2"),
+        *("function_updated", "function_updated_v2", "published_version_active"),
+    ],
+)
+def test_every_waiter_comes_to_its_end(live_engine: RunningEngine, waiter: str) -> None:
+    client, name = live_engine.client("lambda"), f"waited-{waiter}"
+    create_function(live_engine, name, "def handler(e, c): return 1", Publish=True)
+    client.update_function_configuration(FunctionName=name, Timeout=9)
+    named = {"FunctionName": name}
+    if waiter == "published_version_active":
+        named["Qualifier"] = "1"
+    client.get_waiter(waiter).wait(**named, WaiterConfig=AT_ONCE)
+
+
 def test_dry_run_runs_nothing(live_engine: RunningEngine) -> None:
     create_function(live_engine, "dry", "raise SystemExit(1)")
     answer = live_engine.client("lambda").invoke(FunctionName="dry", InvocationType="DryRun")
@@ -122,6 +153,7 @@ def test_alias_and_version_are_invoked_by_qualifier(live_engine: RunningEngine) 
     client.update_function_code(
         FunctionName="versioned", ZipFile=archive(app_py="def handler(e, c): return 'second'")
     )
+    wait_for_update(live_engine, "versioned")
     by_alias = client.invoke(FunctionName="versioned", Qualifier="live")
     latest = client.invoke(FunctionName="versioned")
     assert (by_alias["Payload"].read(), by_alias["ExecutedVersion"]) == (b'"first"', "1")
@@ -335,8 +367,8 @@ def test_template_is_refused_before_anything_is_created(live_engine: RunningEngi
 
 def test_unknown_operation_and_service_are_refused_by_name(live_engine: RunningEngine) -> None:
     with pytest.raises(ClientError) as refused:
-        live_engine.client("lambda").list_layers()
-    assert "ListLayers" in refused.value.response["Error"]["Message"]
+        live_engine.client("apigateway").get_vpc_links()
+    assert "GetVpcLinks" in refused.value.response["Error"]["Message"]
     with pytest.raises(ClientError) as refused:
         live_engine.client("sqs").list_queues()
     assert "sqs" in refused.value.response["Error"]["Message"]

@@ -4,18 +4,22 @@ import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fakes_functions import ARN, LambdaWorld, lambda_world
+from fakes_functions import ARN, SCOPE, FakeStream, LambdaWorld, lambda_world
+from lamington.core.http import Headers
 from lamington.functions.entities import (
     InvalidParameterValueException,
     InvalidRequestContentException,
     RequestTooLargeException,
     ResourceNotFoundException,
+    UnsupportedMediaTypeException,
     ValidationException,
 )
 from lamington.functions.invoke import InvocationResult
+from lamington.functions.operations.invocations import InvocationOperations
 
 
 @pytest.fixture
@@ -128,6 +132,7 @@ async def test_payload_has_a_largest_size(world: LambdaWorld, kind: str, limit: 
         (b"<a/>", "Unexpected character ('<' (code 60)): expected a valid value (JSON String"),
         (b'{"a": ', "Unexpected end-of-input"),
         (b"\xff", "Unexpected character"),
+        (b"{'a': 1}", "Unexpected character (''' (code 39)): was expecting double-quote to"),
         (b"[" * 5000, "Unexpected"),
     ],
 )
@@ -138,6 +143,13 @@ async def test_payload_is_json(world: LambdaWorld, payload: bytes, complaint: st
         await world.call("Invoke", FunctionName="f", Payload=payload)
 
 
+@pytest.mark.parametrize("payload", [b"1e400", b'"\\ud800"'])
+async def test_payload_may_be_what_python_cannot_hold(world: LambdaWorld, payload: bytes) -> None:
+    await world.create()
+    await world.call("Invoke", FunctionName="f", Payload=payload)
+    assert world.invoker.invocations[-1].payload == payload
+
+
 async def test_invocation_type_is_one_of_three(world: LambdaWorld) -> None:
     await world.create()
     with pytest.raises(
@@ -145,3 +157,116 @@ async def test_invocation_type_is_one_of_three(world: LambdaWorld) -> None:
         match=r"Value 'Later' at 'invocationType' failed .* \[Event, RequestResponse, DryRun\]$",
     ):
         await world.call("Invoke", FunctionName="f", InvocationType="Later")
+
+
+def metadata(**headers: str) -> dict[str, Any]:
+    """What the dispatcher tells of a request with these headers."""
+    fields = Headers.of({name.replace("_", "-"): value for name, value in headers.items()})
+    return {"HTTPHeaders": fields, "SourceIp": "127.0.0.1"}
+
+
+async def test_trace_of_the_request_goes_on_and_is_answered(world: LambdaWorld) -> None:
+    await world.create()
+    sent = "Root=1-67891233-abcdef012345678912345678"
+    answer = await world.call(
+        "Invoke", FunctionName="f", RequestMetadata=metadata(x_amzn_trace_id=sent)
+    )
+    assert world.invoker.invocations[0].trace_id == sent
+    assert answer["ResponseMetadata"]["HTTPHeaders"] == {"X-Amzn-Trace-Id": sent}
+
+
+async def test_request_without_a_trace_gets_one(world: LambdaWorld) -> None:
+    await world.create()
+    operations = InvocationOperations(world.registry, world.invoker, lambda: "Root=1-a-b")
+    await operations.invoke({"FunctionName": "f"}, SCOPE)
+    assert world.invoker.invocations[0].trace_id == "Root=1-a-b"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/octet-stream",
+        "application/vnd.api+json",
+        "application/x-amz-json-1.1",
+        "application/x-www-form-urlencoded",
+    ],
+)
+async def test_body_may_be_of_a_type_that_clients_say(world: LambdaWorld, kind: str) -> None:
+    await world.create()
+    sent = metadata(content_type=kind)
+    answer = await world.call("Invoke", FunctionName="f", Payload=b"{}", RequestMetadata=sent)
+    assert answer["StatusCode"] == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data"])
+async def test_body_of_another_type_is_refused(world: LambdaWorld, kind: str) -> None:
+    await world.create()
+    sent = metadata(content_type=kind)
+    with pytest.raises(UnsupportedMediaTypeException):
+        await world.call("Invoke", FunctionName="f", Payload=b"{}", RequestMetadata=sent)
+    assert (await world.call("Invoke", FunctionName="f", RequestMetadata=sent))["StatusCode"] == 200
+
+
+@pytest.mark.parametrize("member", ["TenantId", "DurableExecutionName"])
+async def test_what_no_function_has_is_refused(world: LambdaWorld, member: str) -> None:
+    await world.create()
+    with pytest.raises(InvalidParameterValueException, match="Remove the"):
+        await world.call("Invoke", FunctionName="f", **{member: "a"})
+
+
+async def test_client_context_has_a_largest_size(world: LambdaWorld) -> None:
+    await world.create()
+    context = base64.b64encode(b'"' + b"x" * 2700 + b'"').decode()
+    with pytest.raises(InvalidRequestContentException, match="3583 bytes"):
+        await world.call("Invoke", FunctionName="f", ClientContext=context)
+
+
+# Streamed
+
+
+async def streamed(world: LambdaWorld, **params: Any) -> tuple[dict[str, Any], list[Any]]:
+    answer = await world.call("InvokeWithResponseStream", FunctionName="f", **params)
+    return answer, [event async for event in answer["EventStream"]]
+
+
+async def test_stream_is_passed_on_in_pieces(world: LambdaWorld) -> None:
+    await world.create()
+    world.invoker.streamed = FakeStream([b"a", b"b"], "text/plain")
+    answer, events = await streamed(world, Payload=b'{"a": 1}')
+    assert answer["StatusCode"] == 200
+    assert answer["ExecutedVersion"] == "$LATEST"
+    assert answer["ResponseMetadata"]["RequestId"] == "id-1"
+    assert events == [
+        {"PayloadChunk": {"Payload": b"a"}},
+        {"PayloadChunk": {"Payload": b"b"}},
+        {"InvokeComplete": {}},
+    ]
+    assert world.invoker.invocations[0].payload == b'{"a": 1}'
+
+
+async def test_end_of_a_stream_tells_of_the_error_and_the_log(world: LambdaWorld) -> None:
+    await world.create()
+    world.invoker.streamed = FakeStream([b"a"], failure="Unhandled")
+    _, events = await streamed(world, LogType="Tail")
+    assert events[-1] == {
+        "InvokeComplete": {
+            "ErrorCode": "Unhandled",
+            "ErrorDetails": '{"errorType":"Error","errorMessage":"no"}',
+            "LogResult": base64.b64encode(b"START\n").decode(),
+        }
+    }
+
+
+async def test_dry_run_streams_nothing(world: LambdaWorld) -> None:
+    await world.create()
+    answer = await world.call("InvokeWithResponseStream", FunctionName="f", InvocationType="DryRun")
+    assert answer == {"StatusCode": 204}
+    assert world.invoker.invocations == []
+
+
+async def test_event_cannot_be_streamed(world: LambdaWorld) -> None:
+    await world.create()
+    with pytest.raises(ValidationException, match=r"\[RequestResponse, DryRun\]$"):
+        await world.call("InvokeWithResponseStream", FunctionName="f", InvocationType="Event")

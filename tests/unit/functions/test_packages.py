@@ -10,6 +10,7 @@ from lamington.core.store import Store
 from lamington.functions.entities import (
     CODE_UNZIPPED_MAX_BYTES,
     InvalidParameterValueException,
+    LayerRef,
     RequestEntityTooLargeException,
 )
 from lamington.functions.packages import Packages
@@ -99,15 +100,91 @@ def test_refused_code_leaves_nothing_behind(packages: Packages, tmp_path: Path) 
     assert list((tmp_path / "tasks").iterdir()) == []
 
 
-def test_upload_over_the_limit_is_refused(packages: Packages) -> None:
-    with pytest.raises(RequestEntityTooLargeException):
-        packages.store_archive(archive(("app.py", b"x", 0)), bytes_max=10)
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (52_428_801, "Zipped size must be smaller than 52428800 bytes"),
+        (
+            52_700_000,
+            "Request must be smaller than 70167211 bytes for the UpdateFunctionCode operation",
+        ),
+    ],
+)
+def test_upload_over_the_limit_is_refused(packages: Packages, size: int, message: str) -> None:
+    with pytest.raises(RequestEntityTooLargeException) as refused:
+        packages.store_upload(bytes(size), "UpdateFunctionCode")
+    assert refused.value.message == message
 
 
 def test_unzipped_size_over_the_limit_is_refused(packages: Packages) -> None:
     with pytest.raises(InvalidParameterValueException) as refused:
         packages.store_archive(archive(("big", bytes(CODE_UNZIPPED_MAX_BYTES + 1), 0)))
     assert refused.value.message == "Unzipped size must be smaller than 262144000 bytes"
+
+
+def layer(packages: Packages, *entries: tuple[str, bytes, int]) -> LayerRef:
+    code = packages.store_archive(archive(*entries))
+    arn = f"arn:aws:lambda:us-east-1:111111111111:layer:l{code.blob[:8]}:1"
+    return LayerRef(arn=arn, code_size=code.size_bytes, blob=code.blob)
+
+
+def test_no_layers_have_no_directory(packages: Packages) -> None:
+    assert packages.layers_root(()) is None
+
+
+def test_later_layers_overwrite_earlier_ones(packages: Packages) -> None:
+    first = layer(packages, ("python/a.py", b"1", 0o100644), ("bin/run", b"1", 0o100755))
+    second = layer(packages, ("python/a.py", b"2", 0o100644), ("python/b.py", b"2", 0o100644))
+    root, reversed_root = (
+        packages.layers_root((first, second)),
+        packages.layers_root((second, first)),
+    )
+    assert root is not None
+    assert reversed_root is not None
+    assert (root / "python/a.py").read_bytes() == b"2"
+    assert (root / "python/b.py").read_bytes() == b"2"
+    assert stat.S_IMODE((root / "bin/run").stat().st_mode) == 0o555
+    assert (reversed_root / "python/a.py").read_bytes() == b"1"
+    assert packages.layers_root((first, second)) == root
+
+
+def test_a_layer_may_turn_a_file_into_a_directory_and_back(packages: Packages) -> None:
+    as_file = layer(packages, ("thing", b"1", 0o100644))
+    as_directory = layer(packages, ("thing/inner", b"2", 0o100644))
+    as_link = layer(packages, ("other", b"3", 0o100644), ("thing", b"other", 0o120777))
+    for last, path, content in (
+        (as_file, "thing", b"1"),
+        (as_directory, "thing/inner", b"2"),
+        (as_link, "thing", b"3"),
+    ):
+        others = [each for each in (as_file, as_directory, as_link) if each is not last]
+        root = packages.layers_root((*others, last))
+        assert root is not None
+        assert (root / path).read_bytes() == content
+
+
+def test_links_of_two_layers_do_not_lead_out_together(packages: Packages) -> None:
+    first = layer(packages, ("a", b"d/../x", 0o120777))
+    second = layer(packages, ("d", b".", 0o120777))
+    assert packages.layers_root((first,)) is not None
+    with pytest.raises(InvalidParameterValueException):
+        packages.layers_root((first, second))
+
+
+def test_layers_together_have_the_limit_of_one_package(packages: Packages) -> None:
+    size = CODE_UNZIPPED_MAX_BYTES // 2 + 1
+    layers = [layer(packages, (f"big{number}", bytes(size), 0)) for number in range(2)]
+    with pytest.raises(InvalidParameterValueException, match=r"^Unzipped size must be smaller"):
+        packages.layers_root(layers)
+
+
+def test_unused_layers_are_removed(packages: Packages) -> None:
+    used, unused = (layer(packages, ("a.py", text, 0)) for text in (b"1", b"2"))
+    kept, gone = packages.layers_root((used,)), packages.layers_root((unused,))
+    assert kept is not None
+    assert gone is not None
+    packages.remove_unused(frozenset({used.blob}), [(used,)])
+    assert (kept.exists(), gone.exists()) == (True, False)
 
 
 def test_unused_code_is_removed(packages: Packages) -> None:

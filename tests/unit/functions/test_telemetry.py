@@ -40,7 +40,7 @@ def entry(init_ms: float = -1.0, status: str = "", output: bytes = b"") -> tuple
 
 
 def test_warm_invocation_is_start_end_and_report() -> None:
-    lines = [text for _, text in render_entry(entry(output=b"hi\n"), "$LATEST", 128, "Text")]
+    lines = [text for _, text in render_entry(entry(output=b"hi\n"), ("$LATEST", 128, "Text"))]
     assert lines == [
         "START RequestId: id-1 Version: $LATEST\n",
         "hi\n",
@@ -51,18 +51,18 @@ def test_warm_invocation_is_start_end_and_report() -> None:
 
 
 def test_cold_invocation_reports_and_bills_the_init() -> None:
-    report = [text for _, text in render_entry(entry(110.1), "$LATEST", 128, "Text")][-1]
+    report = [text for _, text in render_entry(entry(110.1), ("$LATEST", 128, "Text"))][-1]
     assert "\tBilled Duration: 114 ms\t" in report
     assert report.endswith("\tMax Memory Used: 36 MB\tInit Duration: 110.10 ms\t\n")
 
 
 def test_platform_failure_ends_the_report() -> None:
-    report = [text for _, text in render_entry(entry(status="timeout"), "1", 128, "Text")][-1]
+    report = [text for _, text in render_entry(entry(status="timeout"), ("1", 128, "Text"))][-1]
     assert report.endswith("\tMax Memory Used: 36 MB\tStatus: timeout\n")
 
 
 def test_json_format_has_start_and_report_only() -> None:
-    lines = [text for _, text in render_entry(entry(), "1", 128, "JSON")]
+    lines = [text for _, text in render_entry(entry(), ("1", 128, "JSON"))]
     assert lines[0] == (
         '{"time":"2026-01-01T00:00:00.000Z","type":"platform.start",'
         '"record":{"requestId":"id-1","version":"1"}}\n'

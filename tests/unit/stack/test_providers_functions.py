@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from fakes_functions import ARN, ROLE, SCOPE, LambdaWorld, archive, fetched, lambda_world
+from fakes_functions import (
+    ARN,
+    ROLE,
+    SCOPE,
+    LambdaWorld,
+    archive,
+    archive_with_link,
+    fetched,
+    lambda_world,
+)
 from lamington.core.errors import AwsError, ResourceError
 from lamington.functions.entities import ResourceNotFoundException
 from lamington.stack.providers.base import Finder, Physical, Provider, ResourceContext
@@ -287,15 +296,90 @@ async def test_function_of_a_create_that_was_cut_off_is_found(world: LambdaWorld
 
 async def test_what_cannot_be_provided_is_refused(world: LambdaWorld) -> None:
     function = await _create(world, FUNCTION, _function())
-    with pytest.raises(ResourceError, match=r"^Property ProvisionedConcurrencyConfig is not supp"):
+    scaling = {"MaxExecutionEnvironments": 1}
+    with pytest.raises(ResourceError, match=r"^Property FunctionScalingConfig is not supported"):
         await _create(
             world,
             VERSION,
-            {
-                "FunctionName": function.reference,
-                "ProvisionedConcurrencyConfig": {"ProvisionedConcurrentExecutions": 1},
-            },
+            {"FunctionName": function.reference, "FunctionScalingConfig": scaling},
         )
+
+
+async def test_version_has_its_environments_when_it_is_made(world: LambdaWorld) -> None:
+    function = await _create(world, FUNCTION, _function())
+    desired = {
+        "FunctionName": function.reference,
+        "ProvisionedConcurrencyConfig": {"ProvisionedConcurrentExecutions": "2"},
+        "RuntimePolicy": {"UpdateRuntimeOn": "FunctionUpdate"},
+    }
+    made = await _create(world, VERSION, desired)
+    assert world.invoker.kept_ready == {(function.reference, "1"): 2}
+    managed = await world.call("GetRuntimeManagementConfig", FunctionName=made.reference)
+    assert managed["UpdateRuntimeOn"] == "FunctionUpdate"
+
+
+async def test_version_whose_environments_fail_is_not_left(world: LambdaWorld) -> None:
+    function = await _create(world, FUNCTION, _function())
+    world.invoker.unready = "FUNCTION_ERROR_INIT_FAILURE"
+    provisioned = {"ProvisionedConcurrentExecutions": 2}
+    desired = {"FunctionName": function.reference, "ProvisionedConcurrencyConfig": provisioned}
+    with pytest.raises(ResourceError, match="FUNCTION_ERROR_INIT_FAILURE") as failed:
+        await _create(world, VERSION, desired)
+    assert failed.value.handler_code == "NotStabilized"
+    listed = await world.call("ListVersionsByFunction", FunctionName=function.reference)
+    assert len(listed["Versions"]) == 1
+
+
+async def test_alias_has_environments_as_long_as_the_template_says(world: LambdaWorld) -> None:
+    function = await _create(world, FUNCTION, _function())
+    await _create(world, VERSION, {"FunctionName": function.reference})
+    plain = {"FunctionName": function.reference, "Name": "prod", "FunctionVersion": "1"}
+    ready = {**plain, "ProvisionedConcurrencyConfig": {"ProvisionedConcurrentExecutions": 1}}
+    provider = _provider(world, ALIAS)
+    made = await _create(world, ALIAS, plain)
+    await provider.update(made.physical_id, ready, plain, _context())
+    assert world.invoker.kept_ready == {(function.reference, "1"): 1}
+    await provider.update(made.physical_id, plain, ready, _context())
+    assert world.invoker.kept_ready == {(function.reference, "1"): 0}
+
+
+async def test_function_that_cannot_be_unpacked_is_not_left(world: LambdaWorld) -> None:
+    world.objects["artifacts", "broken.zip"] = archive_with_link("/etc")
+    broken = {"S3Bucket": "artifacts", "S3Key": "broken.zip"}
+    with pytest.raises(ResourceError, match="points outside") as failed:
+        await _create(world, FUNCTION, _function(Code=broken))
+    assert failed.value.handler_code == "NotStabilized"
+    assert (await world.call("ListFunctions"))["Functions"] == []
+
+
+async def test_update_is_made_when_the_new_code_serves(world: LambdaWorld) -> None:
+    made = await _create(world, FUNCTION, _function())
+    two = {"S3Bucket": "artifacts", "S3Key": "two.zip"}
+    await _update(world, made, _function(Code=two, Timeout=9), _function())
+    assert world.invoker.replaced == [made.physical_id, made.physical_id]
+    [(_, version)] = world.registry.find(f"{ARN}:{made.physical_id}")[0]
+    assert version.timeout_s == 9
+
+
+async def test_settings_beside_the_configuration_follow_the_template(world: LambdaWorld) -> None:
+    signing = await world.call(
+        "CreateCodeSigningConfig",
+        AllowedPublishers={"SigningProfileVersionArns": ["arn:aws:signer:us-east-1:1:/p/1"]},
+    )
+    arn = signing["CodeSigningConfig"]["CodeSigningConfigArn"]
+    given = _function(
+        CodeSigningConfigArn=arn, RuntimeManagementConfig={"UpdateRuntimeOn": "FunctionUpdate"}
+    )
+    made = await _create(world, FUNCTION, given)
+    named = {"FunctionName": made.physical_id}
+    shown = await world.call("GetFunctionCodeSigningConfig", **named)
+    assert shown["CodeSigningConfigArn"] == arn
+    managed = await world.call("GetRuntimeManagementConfig", **named)
+    assert managed["UpdateRuntimeOn"] == "FunctionUpdate"
+    await _update(world, made, _function(), given)
+    assert await world.call("GetFunctionCodeSigningConfig", **named) == {}
+    managed = await world.call("GetRuntimeManagementConfig", **named)
+    assert managed["UpdateRuntimeOn"] == "Auto"
 
 
 @pytest.mark.parametrize(

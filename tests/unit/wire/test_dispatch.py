@@ -26,9 +26,12 @@ class Recorder:
         self.result = result or {}
         self.error = error
         self.calls: list[tuple[Params, Scope]] = []
+        self.metadata: Params = {}
 
     async def answer(self, params: Params, scope: Scope) -> Result:
-        self.calls.append((params, scope))
+        model_members = {name: each for name, each in params.items() if name != "RequestMetadata"}
+        self.calls.append((model_members, scope))
+        self.metadata = params.get("RequestMetadata", {})
         if self.error is not None:
             raise self.error
         return self.result
@@ -321,3 +324,12 @@ async def test_operations_may_be_added_to_the_table_afterwards() -> None:
     operations["cloudformation:ListStacks"] = recorder.answer
     await ours.call("cloudformation:ListStacks", {}, Scope())
     assert len(recorder.calls) == 1
+
+
+async def test_operation_finds_the_headers_beside_its_members() -> None:
+    recorder = Recorder({"Account": "1"})
+    request = request_to("/", "POST", b"Action=GetCallerIdentity&Version=2011-06-15", X_Mine="1")
+    request.headers.set("Content-Type", "application/x-www-form-urlencoded")
+    await dispatcher(recorder, "sts:GetCallerIdentity").handle(request)
+    assert recorder.metadata["HTTPHeaders"].get("x-mine") == "1"
+    assert recorder.metadata["SourceIp"] == "127.0.0.1"
