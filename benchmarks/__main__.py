@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import engine_rows, http_rows, template_rows
+from benchmarks import engine_rows, function_rows, http_rows, template_rows
 from benchmarks.servers import machine, write_json
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "http": http_rows.run,
     "templates": template_rows.run,
     "engine": engine_rows.run,
+    "functions": function_rows.run,
 }
 
 

@@ -157,8 +157,9 @@ class Engine:
         identity = IdentityOperations(self._store, self._clock, self._ids)
         self.invoker.credentials = identity.role_credentials
         recursion = RecursionOperations(self._registry)
+        self.invoker.notice = self._notice
         self.invoker.guard = RecursionGuard(recursion.allows, self._notice)
-        event_configs = EventInvokeConfigOperations(
+        self._event_configs = EventInvokeConfigOperations(
             registry=self._registry, store=self._store, clock=self._clock
         )
         self.operations: dict[str, Operation] = {
@@ -173,7 +174,7 @@ class Engine:
             **MethodOperations(tables=tables, ids=self._ids).operations(),
             **self._stages.operations(),
             **identity.operations(),
-            **event_configs.operations(),
+            **self._event_configs.operations(),
             **recursion.operations(),
             **AsyncInvocationOperations(self._registry, self.invoker).operations(),
         }
@@ -188,7 +189,7 @@ class Engine:
             clock=self._clock,
             ids=self._ids,
             attempt=self.invoker.attempt,
-            configuration=event_configs,
+            configuration=self._event_configs,
             caller=self.caller,
             notice=self._notice,
         )
@@ -298,7 +299,7 @@ class Engine:
             found += filter(None, [runtime_program(runtime).warning])
         for version in latest:
             found += unemulated(version, self._registry.functions.get(scope, version.function_name))
-        return found + self._mappings.unpolled(scope)
+        return found + self._mappings.unpolled(scope) + self._event_configs.undeliverable(scope)
 
     async def isolation(self) -> Isolation:
         """How far functions are kept apart, once this machine has been tried for it."""

@@ -306,13 +306,9 @@ class RequestEntityTooLargeException(LambdaError):
 
 
 class TooManyRequestsException(LambdaError):
-    """`Reason` is one of AWS's, such as `ReservedFunctionConcurrentInvocationLimitExceeded`.
-
-    AWS: the answer has a Retry-After.
-    """
+    """`Reason` is one of AWS's, such as `ReservedFunctionConcurrentInvocationLimitExceeded`."""
 
     status = 429
-    default_members: ClassVar[dict[str, Any]] = {"Type": "User", "retryAfterSeconds": "1"}
 
 
 class UnsupportedMediaTypeException(LambdaError):
@@ -324,7 +320,10 @@ class ResourceInUseException(LambdaError):
 
 
 def rate_exceeded(reason: str, hint: str = "") -> TooManyRequestsException:
-    """The refusal of an invocation that is one too many, for one of AWS's reasons."""
+    """The refusal of an invocation that is one too many, for one of AWS's reasons.
+
+    AWS: the answer has a Retry-After; which seconds it tells is not documented.
+    """
     return TooManyRequestsException(
         "Rate Exceeded.", hint=hint, Reason=reason, retryAfterSeconds=RETRY_AFTER_S
     )

@@ -14,6 +14,7 @@ from lamington.functions.entities import (
     FunctionVersion,
     ResourceNotFoundException,
     ServiceException,
+    TooManyRequestsException,
     rate_exceeded,
 )
 from lamington.functions.environment import Environment
@@ -22,6 +23,7 @@ from lamington.functions.java import JavaBootstraps
 from lamington.functions.launch import ON_DEMAND, PROVISIONED, LaunchPlan, external_extensions
 from lamington.functions.launcher import Launcher, interpreter_directories
 from lamington.functions.link import InitFailure, Outcome, Request
+from lamington.functions.notices import THROTTLES, Notice
 from lamington.functions.packages import Packages, remove_tree
 from lamington.functions.payloads import require_payload
 from lamington.functions.pool import Capacity, Pool, PooledEnvironment
@@ -266,6 +268,8 @@ class FunctionInvoker:
         """Takes the events: known once the engine has made the queue."""
         self.guard: RecursionGuard | None = None
         """Stops recursive loops, where there is one."""
+        self.notice: Notice = _unnoticed
+        """Is told of what is counted but happens rarely."""
         self._tracer = Tracer(clock, ids)
         self._reaper: asyncio.TimerHandle | None = None
         self._directory = (settings.data / "environments").resolve()
@@ -359,9 +363,14 @@ class FunctionInvoker:
             invocation.log_tail,
         )
         request.stream = stream
-        if target.reservation is not None and not pool.has_provisioned_room:
-            target.reservation.take(request)
-        pool.submit(request)
+        try:
+            if target.reservation is not None and not pool.has_provisioned_room:
+                target.reservation.take(request)
+            pool.submit(request)
+        except TooManyRequestsException:
+            request.outcome.cancel()
+            self.notice(function_arn, THROTTLES, 1)
+            raise
         return request, version
 
     def forget(self, function_name: str, scope: Scope) -> None:
@@ -561,6 +570,10 @@ class FunctionInvoker:
 def _no_credentials(role: str, scope: Scope, session: str) -> tuple[str, str, str]:
     """Credentials that name the account alone, where nobody gives better ones."""
     return scope.account_id, "lamington", "lamington"
+
+
+def _unnoticed(function_arn: str, metric: str, value: float, text: str = "") -> None:
+    """Stands for a Notice where nobody counts."""
 
 
 def _nothing() -> None:

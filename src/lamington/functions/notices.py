@@ -5,6 +5,7 @@ Left to others: where a metric is kept (`metrics`), and where a line is shown.
 
 from typing import Protocol
 
+THROTTLES = "Throttles"
 EVENTS_RECEIVED = "AsyncEventsReceived"
 EVENT_AGE_MS = "AsyncEventAge"
 EVENTS_DROPPED = "AsyncEventsDropped"

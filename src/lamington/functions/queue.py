@@ -38,7 +38,7 @@ from lamington.functions.destinations import (
 from lamington.functions.entities import (
     ResourceNotFoundException,
     ServiceException,
-    TooManyRequestsException,
+    rate_exceeded,
 )
 from lamington.functions.event_store import AcceptedEvent, EventStore, WaitingEvent
 from lamington.functions.notices import (
@@ -205,10 +205,9 @@ class EventQueue:
         payload = invocation.payload
         size = len(payload)
         if self._count >= EVENTS_MAX or self._size + size > EVENTS_MAX_BYTES:
-            raise TooManyRequestsException(
-                "Rate Exceeded.",
+            raise rate_exceeded(
+                "CallerRateLimitExceeded",
                 hint=f"{self._count:,} events of {self._size:,} bytes wait to be run",
-                Reason="CallerRateLimitExceeded",
             )
         function_arn = invocation.function_arn
         now_ms = self._now_ms()

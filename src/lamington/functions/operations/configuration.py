@@ -44,7 +44,8 @@ KEPT_MEMBERS = (
 
 NOT_EMULATED: Mapping[str, str] = {
     "VpcConfig": "is in no VPC: it reaches what this machine reaches",
-    "DeadLetterConfig": "has no dead-letter queue: failed asynchronous events are dropped",
+    "DeadLetterConfig": "has its dead-letter queue in a service that is not emulated yet: failed"
+    " asynchronous events are logged, counted as DeadLetterErrors and dropped",
     "KMSKeyArn": "keeps its environment variables unencrypted on this machine",
     "TracingConfig": "sends no traces to X-Ray",
     "FileSystemConfigs": "has no file system mounted",
@@ -56,7 +57,6 @@ NOT_EMULATED: Mapping[str, str] = {
     "RuntimeConfig": "runs on the interpreter that is installed here",
     "AcceleratorConfig": "has no accelerator",
     "Architectures": "runs on this machine's own processor",
-    "EphemeralStorage": "has no limit on /tmp but the disk's",
 }
 """What is accepted, kept and shown, but not acted on, as the end of a sentence."""
 
@@ -91,7 +91,6 @@ def unemulated(version: FunctionVersion, function: Function | None = None) -> li
         "TracingConfig": settings.get("TracingConfig", {}).get("Mode") == "Active",
         "SnapStart": settings.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions",
         "Architectures": "arm64" in version.architectures,
-        "EphemeralStorage": version.ephemeral_storage_mb != EPHEMERAL_STORAGE_MIN_MB,
     }
     sentences = [
         f"`{version.function_name}` {end} ({member})"

@@ -96,6 +96,16 @@ class EventInvokeConfigOperations:
             is_disabled=is_disabled,
         )
 
+    def undeliverable(self, scope: Scope) -> list[str]:
+        """The destinations whose services are not emulated yet, a sentence each."""
+        return [
+            f"`{config.function_name}` has its {word} destination in a service that is not emulated"
+            f" yet: {arn}; such deliveries are logged and counted as DestinationDeliveryFailures"
+            for config in self._configs.all(scope)
+            for word, arn in (("success", config.on_success), ("failure", config.on_failure))
+            if arn and not arn.startswith(scope.arn("lambda", ""))
+        ]
+
     async def put_function_event_invoke_config(self, params: Params, scope: Scope) -> Result:
         """Replace all of the configuration."""
         reference = self._require_valid(params, scope)

@@ -5,7 +5,8 @@ processes leave behind. It ends when the engine's end of its socket is closed, h
 The engine's orders and its own reports are JSON, one a packet:
 
 - `open` (where the code and the layers are, the size of /tmp), `spawn` (with two descriptors at
-  most: the output, the channel), `kill` (one process with what it started; 0: everything)
+  most: the output, the channel), `configure` (what a process that was spawned as a spare becomes,
+  with the engine's end of its channel), `kill` (one process with what it started; 0: everything)
 - `hello`, `opened`, `spawned`, `exited`, `failed`
 """
 
@@ -102,6 +103,8 @@ class Init:
         self._running: dict[int, int] = {}
         """The numbers that the engine has given to the processes, by their own."""
         self._next: tuple[int, _socket.socket] | None = None
+        self._usher: _socket.socket | None = None
+        """To who waits beside a spare process until that has a function."""
         self._proc = root.SANDBOX + "/proc" if layout.namespaces else "/proc"
 
     def run(self) -> Callable[[], None] | None:
@@ -144,6 +147,10 @@ class Init:
                 self._tell({"did": "failed", "why": str(error)})
         elif what == "spawn":
             return self._spawn(order, descriptors)
+        elif what == "configure" and self._usher is not None:
+            send(self._usher, order, descriptors)
+            self._usher.close()
+            self._usher = None
         elif what == "kill":
             self._kill(order["id"])
         return None
@@ -221,6 +228,9 @@ class Init:
         return work
 
     def _spawn(self, order: dict[str, Any], descriptors: list[int]) -> Callable[[], None] | None:
+        if order.get("spare"):
+            self._usher, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+            descriptors.append(theirs.detach())
         while True:
             if self._next is None:
                 work = self._prepare_next()

@@ -27,6 +27,8 @@ PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
 CAPABILITY_VERSION = 0x20080522
 
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
+CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
+CLONE_FS, SIGCHLD = 0x00000200, 17
 
 _library = None if ctypes is None else ctypes.CDLL(None, use_errno=True)
 
@@ -90,6 +92,22 @@ def pivot_root(new: str, old: str) -> None:
         raise OSError(38, "pivot_root: not known on this kind of machine")
     result = _library.syscall(ctypes.c_long(number), os.fsencode(new), os.fsencode(old))
     _check(result, "pivot_root")
+
+
+def fork_beside() -> int:
+    """Fork a process that shares its root, its current directory and its umask with this one.
+
+    They share them still when one of the two has executed another program: where the other then
+    goes, it goes too. Only for processes of a single thread: nothing but the system call is done.
+    """
+    number = CLONE.get(os.uname().machine)
+    if number is None:
+        raise OSError(38, "clone: not known on this kind of machine")
+    zero = ctypes.c_ulong(0)
+    flags = ctypes.c_ulong(CLONE_FS | SIGCHLD)
+    result = _library.syscall(ctypes.c_long(number), flags, zero, zero, zero, zero)
+    _check(result, "clone")
+    return int(result)
 
 
 def control(option: int, value: int) -> None:

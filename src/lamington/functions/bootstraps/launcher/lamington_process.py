@@ -1,4 +1,8 @@
-"""One process of a sandbox on its way from the zygote's privileges to the function's program."""
+"""One process of a sandbox on its way from the zygote's privileges to the function's program.
+
+A program that is started ahead of need has an usher: a process that shares its current directory,
+leads it into the function's code when that is in its place, and ends.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
 ASIDE = 200
 """Descriptors are put above this number while those they are to have are still taken."""
 
+USHERED = ASIDE + 32
+"""The usher's descriptor is above this number."""
+
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 READ_AT_START = ("LD_PRELOAD", "LD_AUDIT", "GLIBC_TUNABLES", "MALLOC_")
@@ -36,6 +43,8 @@ class Process:
         self._user = user
         self._order = order
         self._descriptors = descriptors
+        self._usher_orders = -1
+        """Where a usher hears of the function, -1 where there is to be none."""
 
     def run(self) -> None:
         """Become the function's process."""
@@ -60,11 +69,16 @@ class Process:
         if self._order["forked"] and not self._needs_a_program_of_its_own():
             self._run_bootstrap()
         else:
+            if self._usher_orders >= 0:
+                self._leave_usher()
             self._execute()
 
     def _take_descriptors(self) -> None:
         import fcntl
 
+        if self._order.get("spare"):
+            given = self._descriptors.pop()
+            self._usher_orders = fcntl.fcntl(given, fcntl.F_DUPFD_CLOEXEC, USHERED)
         aside = [fcntl.fcntl(each, fcntl.F_DUPFD, ASIDE) for each in self._descriptors]
         output = aside[0]
         os.dup2(output, 1)
@@ -113,6 +127,19 @@ class Process:
             if each.startswith((task, self._order["layers"] or task))
         )
 
+    def _leave_usher(self) -> None:
+        """Fork the usher, as a child of the sandbox's first process and not of this one."""
+        try:
+            pid = kernel.fork_beside()
+            if pid:
+                os.waitpid(pid, 0)
+                return
+            if kernel.fork_beside():
+                os._exit(0)
+        except OSError as error:
+            _give_up(str(error), NOT_EXECUTABLE)
+        _usher(self._usher_orders)
+
     def _execute(self) -> None:
         # Python ignores these two; a program starts with the defaults.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -135,6 +162,24 @@ class Process:
         sys.argv = ["/var/runtime/bootstrap.py"]
         gc.enable()
         lamington_bootstrap.run(self._layout.attend_s)
+
+
+def _usher(descriptor: int) -> None:
+    """Wait for the function of the process beside, lead it there, and tell it what it is."""
+    import _socket
+
+    # The output and the channel end when the process beside ends, whoever else there is.
+    os.closerange(0, descriptor)
+    orders = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fileno=descriptor)
+    order, descriptors = init.receive(orders)
+    if order:
+        channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fileno=descriptors[0])
+        try:
+            os.chdir(order["cwd"])
+            channel.sendall(order["frame"].encode("latin-1"))
+        except OSError:
+            channel.shutdown(_socket.SHUT_RDWR)
+    os._exit(0)
 
 
 def _holds_libraries(directory: str) -> bool:
