@@ -5,12 +5,15 @@ Run `python docs/collect.py` after changing what they tell; a test fails while o
 """
 
 import ast
+import inspect
 import re
 import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from fnmatch import fnmatch
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -19,6 +22,7 @@ from lamington.cli.main import ALIASES, commands
 from lamington.core.errors import AwsError
 from lamington.core.settings import Settings
 from lamington.engine.engine import Engine
+from lamington.functions.operations.refusals import REFUSED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -34,11 +38,25 @@ PARTS = {
     "service": "Building and deploying",
     "core": "Foundations",
 }
+FUNCTION_GROUPS = {
+    "Lambda: runtimes and packages": "runtime* interpreters java launch packages bootstraps/*",
+    "Lambda: invocation": "invoke queue event_* destinations recursion tracing payloads url_*"
+    " function_urls operations/invocations operations/function_urls operations/event_*"
+    " operations/recursion",
+    "CloudWatch Logs": "log_* telemetry insights query_* operations/log* operations/live_tail"
+    " operations/filter_pattern",
+    "CloudWatch and the bill": "metrics minutes usage bill distribution operations/metric*",
+    "Lambda: the control plane": "operations/*",
+    "Lambda: execution environments": "*",
+}
+"""Which modules of `functions` a group of differences is of; the first that fits has a module."""
+
 SERVICES = {
     "lambda": "Lambda",
     "apigateway": "API Gateway",
     "cloudformation": "CloudFormation",
     "logs": "CloudWatch Logs",
+    "monitoring": "CloudWatch",
     "iam": "IAM",
     "sts": "STS",
 }
@@ -49,23 +67,31 @@ VERDICTS = {
 
 
 def documented(path: Path) -> Iterator[tuple[str, str]]:
-    """Each docstring of a module with the name of what it describes, `Class.method` for methods."""
+    """Each docstring of a module with the name of what it describes, `Class.method` for methods.
+
+    A string below a constant describes it, too.
+    """
     tree = ast.parse(path.read_text())
     yield "", ast.get_docstring(tree) or ""
     yield from _documented(tree, "")
 
 
-def _documented(tree: ast.AST, prefix: str) -> Iterator[tuple[str, str]]:
-    for node in ast.iter_child_nodes(tree):
+def _documented(tree: ast.Module | ast.ClassDef, prefix: str) -> Iterator[tuple[str, str]]:
+    for node in tree.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield prefix + node.name, ast.get_docstring(node) or ""
             if isinstance(node, ast.ClassDef):
                 yield from _documented(node, f"{node.name}.")
+    for node, below in pairwise(tree.body):
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        match below:
+            case ast.Expr(value=ast.Constant(value=str(text))) if isinstance(target, ast.Name):
+                yield prefix + target.id, inspect.cleandoc(text)
 
 
 def lines_of(docstring: str, label: str) -> list[str]:
     """What stands after `AWS:` or `Differs:` in a docstring."""
-    pattern = rf"^{label}: (.+?)(?=^\S+: |^$|\Z)"
+    pattern = rf"(?:^|(?<=[.;] )){label}: (.+?)(?=^\S+: |^$|\Z)"
     found = re.findall(pattern, docstring, re.MULTILINE | re.DOTALL)
     return [" ".join(text.split()) for text in found]
 
@@ -78,15 +104,17 @@ def render_differences() -> str:
         " Operations and\nresource types that are not in [operations.md](operations.md) and"
         " [resource-types.md](resource-types.md) are refused.\n",
     ]
+    groups: dict[str, list[str]] = {}
     for part, title in PARTS.items():
-        found = [
-            f"- {_place(path, name)}: {text.rstrip('.')}"
-            for path in sorted((SOURCE / part).rglob("*.py"))
-            for name, docstring in documented(path)
-            for text in lines_of(docstring, "Differs")
-        ]
-        if found:
-            lines += [f"## {title}\n", *found, ""]
+        for path in sorted((SOURCE / part).rglob("*.py")):
+            for name, docstring in documented(path):
+                for text in lines_of(docstring, "Differs"):
+                    group = _function_group(path) if part == "functions" else title
+                    line = f"- {_place(path, name)}: {text.rstrip('.')}"
+                    groups.setdefault(group, []).append(line)
+    for title in (*FUNCTION_GROUPS, *PARTS.values()):
+        if title in groups:
+            lines += [f"## {title}\n", *groups[title], ""]
     lines += [
         "## Rows of `tests/fidelity` that are not exact\n",
         "Each row is a case with what AWS answers and how that is known.\n",
@@ -96,12 +124,22 @@ def render_differences() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _function_group(path: Path) -> str:
+    module = path.relative_to(SOURCE / "functions").with_suffix("").as_posix()
+    fitting = (
+        title
+        for title, patterns in FUNCTION_GROUPS.items()
+        if any(fnmatch(module, pattern) for pattern in patterns.split())
+    )
+    return next(fitting)
+
+
 def _rows_of(verdict: str) -> Iterator[str]:
     for path in sorted((ROOT / "tests" / "fidelity").glob("*.toml")):
         for case in tomllib.loads(path.read_text())["case"]:
             if case.get("verdict", "exact") == verdict:
                 words = case["id"].replace("-", " ")
-                why = case.get("remark") or case.get("source", "")
+                why = case.get("remark") or case.get("why") or case.get("source", "")
                 yield f"- {words}: {why} (`{path.name}`)"
 
 
@@ -151,16 +189,28 @@ def render_operations(operations: Iterable[str]) -> str:
         " not act on are in\n[differences.md](differences.md).\n",
     ]
     for service in sorted(by_service, key=list(SERVICES).index):
-        names = sorted(by_service[service])
+        refused = REFUSED if service == "lambda" else {}
+        names = sorted(name for name in by_service[service] if name not in refused)
         lines += [f"## {SERVICES[service]}\n", f"{len(names)} operations of `{service}`.\n"]
         lines += [f"- `{name}`" for name in names]
-        lines.append("")
+        lines += ["", *_refusals(refused)] if refused else [""]
     lines += [
         "## Errors\n",
         "Every code that an operation may be refused with, and its HTTP status.\n",
         *_table(("Code", "Status", "Of"), sorted(_error_rows())),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _refusals(refused: Mapping[str, tuple[type[AwsError], str]]) -> list[str]:
+    """Operations that answer with a modelled error always, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, (_, reason) in refused.items():
+        reasons.setdefault(reason, []).append(name)
+    lines = [f"{len(refused)} more are refused with an error of their model, and the reason:\n"]
+    for reason, names in reasons.items():
+        lines += [f"{reason}\n", *(f"- `{name}`" for name in sorted(names)), ""]
+    return lines
 
 
 def _error_rows() -> set[tuple[str, str, str]]:

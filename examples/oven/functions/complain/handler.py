@@ -1,0 +1,2 @@
+def handler(event, context):
+    print("complaint:", event["requestContext"]["condition"], event["responsePayload"])
