@@ -13,8 +13,9 @@ from urllib.request import url2pathname
 from lamington.core.aws import Operation, Params, Result, Scope
 from lamington.core.clock import Ids, ManualClock
 from lamington.core.store import Store
-from lamington.functions.entities import InvalidParameterValueException
+from lamington.functions.entities import FunctionVersion, InvalidParameterValueException
 from lamington.functions.invoke import Invocation, InvocationResult
+from lamington.functions.link import InitFailure
 from lamington.functions.log_store import LogStore
 from lamington.functions.operations.functions import FunctionOperations
 from lamington.functions.operations.logs import LogOperations
@@ -63,6 +64,9 @@ class FakeInvoker:
     invocations: list[Invocation] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+    snapshots: list[str] = field(default_factory=list)
+    snapshot_failure: InitFailure | None = None
     kept_ready: dict[tuple[str, str], int] = field(default_factory=dict)
     unready: str = ""
     streamed: "FakeStream" = field(default_factory=lambda: FakeStream())
@@ -75,6 +79,9 @@ class FakeInvoker:
         self.invocations.append(invocation)
         return self.result
 
+    def knows(self, function_arn: str) -> bool:
+        return False
+
     def forget(self, function_name: str, scope: Scope) -> None:
         self.forgotten.append(function_name)
 
@@ -82,6 +89,15 @@ class FakeInvoker:
         """Take as long as `may_replace` says: an update is in progress until then."""
         await self.may_replace.wait()
         self.replaced.append(function_name)
+
+    async def prepare_snapshot(
+        self, version: FunctionVersion, scope: Scope
+    ) -> InitFailure | None:
+        self.snapshots.append(f"{version.function_name}:{version.version}")
+        return self.snapshot_failure
+
+    def expect(self, function_name: str, scope: Scope) -> None:
+        self.expected.append(function_name)
 
     async def invoke_streamed(self, invocation: Invocation) -> StreamedAnswer:
         self.invocations.append(invocation)

@@ -8,7 +8,8 @@ from typing import Any
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from test_crash import KillableEngine, archive, killable, make_function, wait_until_active
+
+from killable_engine import KillableEngine, archive, killable, make_function, wait_until_active
 
 EVENTS = 10_000
 SLOW = "import time\ndef handler(event, context):\n    time.sleep(6)\n"

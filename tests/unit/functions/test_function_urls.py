@@ -423,6 +423,9 @@ class RefusingInvoker:
     async def invoke_streamed(self, invocation: Invocation) -> FakeStream:
         raise self.error
 
+    def knows(self, function_arn: str) -> bool:
+        return False
+
 
 async def test_throttled_request_is_told_why(world: UrlWorld) -> None:
     url_id = await world.create()
