@@ -267,6 +267,19 @@ def logs(function: str, directory: Path, as_json: bool, **options: Any) -> None:
 
 @commands.command()
 @directory
+@click.option("--since", "-s", default="", help="how far back: 30s, 10m, 2h [all that is kept]")
+@click.option("--from", "from_", default="", help="beginning, in ISO 8601: 2026-01-02T03:04:05Z")
+@click.option("--to", default="", help="end, in ISO 8601 [now]")
+@as_json
+def bill(directory: Path, as_json: bool, **options: Any) -> None:
+    """Tell what functions of DIRECTORY used, and what AWS would charge for it."""
+    from lamington.cli.bill import print_bill
+
+    print_bill(directory, Output(as_json=as_json), **options)
+
+
+@commands.command()
+@directory
 def down(directory: Path) -> None:
     """Delete what `up` raised and stop the engine that serves DIRECTORY, if it runs."""
     from lamington.cli.calls import take_down

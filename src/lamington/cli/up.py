@@ -17,6 +17,7 @@ from lamington.cli.watch import Watch
 from lamington.core.errors import LamingtonError, UsageError
 from lamington.core.settings import Settings
 from lamington.engine.engine import Engine
+from lamington.functions.isolation import Isolation
 from lamington.functions.log_entries import Entry, render_entry
 from lamington.functions.telemetry import EnvironmentLog
 from lamington.service.definition import BuiltService
@@ -29,9 +30,7 @@ LOG_ENTRIES_SHOWN_PER_S = 20
 
 # What is true of every service on this machine; docs/differences.md has the reasons.
 ALWAYS_DIFFERENT = (
-    "asynchronous invocations wait in memory: those not yet run are lost when the engine ends",
-    "code lies in its own directory, not at /var/task; /tmp is the machine's (TMPDIR is private)",
-    "memory size is reported, not enforced",
+    "functions use this machine's network and processors, and its programs and libraries in /usr",
     "requests are not signed or refused for lack of permission, save Lambda's resource policies",
 )
 
@@ -87,7 +86,8 @@ class Up:
             await self._engine.start(on_stop=stopped.set)
             raised = await self._raise(built)
             url = await self._serve(raised)
-            self._announce(built, raised, url, time.perf_counter() - started)
+            isolation = await self._engine.isolation()
+            self._announce(built, raised, url, time.perf_counter() - started, isolation)
             self._is_raised.set()
             await stopped.wait()
         finally:
@@ -112,7 +112,14 @@ class Up:
         port = await self._engine.serve(api_id, stage)
         return f"http://{_shown_host(self._settings.host)}:{port}"
 
-    def _announce(self, built: BuiltService, raised: RaisedStack, url: str, seconds: float) -> None:
+    def _announce(
+        self,
+        built: BuiltService,
+        raised: RaisedStack,
+        url: str,
+        seconds: float,
+        isolation: Isolation,
+    ) -> None:
         state = EngineState(
             process_id=self._engine.process_id,
             aws_endpoint=self._engine.aws_endpoint,
@@ -124,7 +131,7 @@ class Up:
         state_path(self._options.root).write_bytes(msgspec.json.encode(state))
         found = self._differences(raised)
         self._told.update(found)
-        differences = [*found, *ALWAYS_DIFFERENT]
+        differences = [*found, *isolation.differences(), *ALWAYS_DIFFERENT]
         if self._output.as_json:
             self._output.write_json(
                 {
@@ -132,6 +139,7 @@ class Up:
                     "aws_endpoint": self._engine.aws_endpoint,
                     "stack_name": self._stack_name,
                     "routes": list(built.routes),
+                    "isolation": {"level": isolation.level, "memory": isolation.memory},
                     "not_emulated": differences,
                 }
             )
@@ -140,7 +148,8 @@ class Up:
             f"{self._output.paint(built.name, 'bold')} is up in {seconds:.2f} s"
             + (f": {self._output.paint(url, 'green')}" if url else "")
         )
-        self._output.say(f"AWS endpoint: {self._engine.aws_endpoint}\n")
+        self._output.say(f"AWS endpoint: {self._engine.aws_endpoint}")
+        self._output.say(f"isolation: {isolation.summary}\n")
         self._show_routes(built)
         _say_differences(differences, self._output)
 
@@ -201,7 +210,7 @@ class FunctionLogs:
         if second != self._second:
             self._second, self._shown = second, 0
         for entry in entries[: LOG_ENTRIES_SHOWN_PER_S - self._shown]:
-            for _, text in render_entry(entry, *log.header):
+            for _, text in render_entry(entry, log.header):
                 self._output.say(self._output.paint(text.rstrip("\n"), "dim"))
         if self._shown < LOG_ENTRIES_SHOWN_PER_S < self._shown + len(entries):
             self._output.say("more was logged in this second: `lamington logs` has the rest")
@@ -245,7 +254,9 @@ async def run_engine(settings: Settings, output: Output) -> None:
         await engine.start(on_stop=stopped.set)
         output.say(f"AWS endpoint: {output.paint(engine.aws_endpoint, 'green')}")
         output.say(f"state: {settings.data.resolve()}")
-        _say_differences(ALWAYS_DIFFERENT, output)
+        isolation = await engine.isolation()
+        output.say(f"isolation: {isolation.summary}")
+        _say_differences([*isolation.differences(), *ALWAYS_DIFFERENT], output)
         await stopped.wait()
     finally:
         await engine.stop()
