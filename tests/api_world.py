@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from lamington.functions.api_link import ApiLink
 from lamington.functions.extensions import EXTENSIONS_MAX
 from lamington.functions.link import Request
-from lamington.functions.runtime_api import ApiFacts, ApiLink, EnvironmentApi
+from lamington.functions.runtime_api import ApiFacts, EnvironmentApi
 from lamington.functions.sandbox import IsolatedProcess
 
 RUNTIME = "/2018-06-01/runtime"
@@ -173,7 +174,7 @@ class ApiWorld:
         assert self.link is not None
         client = await self.client()
         client.send("GET", f"{RUNTIME}/invocation/next")
-        await asyncio.wait_for(asyncio.shield(self.link.initialised), LIMIT_S)
+        await asyncio.wait_for(asyncio.shield(self.link.runtime.initialised), LIMIT_S)
         return client
 
     def hand_over(
@@ -225,7 +226,7 @@ class ApiWorld:
         self._processes.append(process)
         environ = {"PATH": os.environ["PATH"], "AWS_LAMBDA_RUNTIME_API": self.api.address}
         await process.start(argv, {**environ, **variables})
-        self.link.open(cast(IsolatedProcess, process))
+        self.link.runtime.open(cast(IsolatedProcess, process))
         return process
 
     async def close(self) -> None:

@@ -378,10 +378,13 @@ def test_json_log_has_members_and_levels() -> None:
 # SnapStart
 
 SNAP_START = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
+RESTORE = 5
 
 
 def test_hooks_of_snapstart_run_in_their_orders() -> None:
     with java_world().ready("example.Hooks::handle", SNAP_START) as java:
+        java.send(b"", kind=RESTORE)
+        assert java.receive()[0] == READY
         assert java.invoke(b"{}") == (RESULT, b'"hooked 2"')
         assert java.close().splitlines() == [
             "beforeCheckpoint two",
@@ -396,9 +399,11 @@ def test_hooks_do_not_run_on_demand() -> None:
         assert java.close() == ""
 
 
-def test_hook_that_fails_fails_the_init() -> None:
+def test_hook_that_fails_fails_the_restore() -> None:
     variables = {**SNAP_START, "FAILS": "afterRestore"}
     with java_world().process("example.Hooks::handle", variables) as java:
+        assert java.receive()[0] == READY
+        java.send(b"", kind=RESTORE)
         kind, payload = java.receive()
         assert kind == INIT_ERROR
         assert json.loads(payload)["errorType"].endswith(".crac.RestoreException")

@@ -102,7 +102,7 @@ async def test_init_error_fails_the_init_with_what_was_posted() -> None:
         fields = {"Lambda-Runtime-Function-Error-Type": "Runtime.ImportModuleError"}
         answer = await client.ask("POST", f"{RUNTIME}/init/error", fields, b'{"errorType":"E"}')
         assert answer.status == 202
-        failure = await world.link.initialised
+        failure = await world.link.runtime.initialised
         assert failure is not None
         assert failure.error_type == "Runtime.ImportModuleError"
         assert failure.payload("any") == b'{"errorType":"E"}'
@@ -168,7 +168,7 @@ async def test_old_clients_are_served() -> None:
     async with api_world() as world:
         client = await world.client()
         client.send("GET", NEXT, version="1.0")
-        await asyncio.wait_for(asyncio.shield(world.link.initialised), LIMIT_S)  # type: ignore[union-attr]
+        await asyncio.wait_for(asyncio.shield(world.link.runtime.initialised), LIMIT_S)  # type: ignore[union-attr]
         world.hand_over()
         answer = await client.answer()
         assert answer.field("Connection") == "close"
@@ -304,7 +304,9 @@ async def test_restored_runtime_goes_on() -> None:
         assert world.link is not None
         client = await world.client()
         client.send("GET", f"{RUNTIME}/restore/next")
-        assert await asyncio.wait_for(asyncio.shield(world.link.initialised), LIMIT_S) is None
+        assert (
+            await asyncio.wait_for(asyncio.shield(world.link.runtime.initialised), LIMIT_S) is None
+        )
         restored = world.api.begin_restore()
         answer = await client.answer()
         assert (answer.status, answer.body) == (200, b"")
@@ -320,7 +322,7 @@ async def test_restore_fails_by_what_is_posted(path: str) -> None:
     async with api_world(snap_start=True) as world:
         client = await world.client()
         client.send("GET", f"{RUNTIME}/restore/next")
-        await asyncio.wait_for(asyncio.shield(world.link.initialised), LIMIT_S)  # type: ignore[union-attr]
+        await asyncio.wait_for(asyncio.shield(world.link.runtime.initialised), LIMIT_S)  # type: ignore[union-attr]
         restored = world.api.begin_restore()
         await client.answer()
         fields = {"Lambda-Runtime-Function-Error-Type": "Runtime.AfterRestoreError"}

@@ -52,7 +52,7 @@ def c_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def started(world: ApiWorld, program: Path, **variables: str) -> RuntimeProcess:
     process = await world.start([str(program)], variables)
     assert world.link is not None
-    assert await asyncio.wait_for(asyncio.shield(world.link.initialised), LIMIT_S) is None
+    assert await asyncio.wait_for(asyncio.shield(world.link.runtime.initialised), LIMIT_S) is None
     return process
 
 
@@ -163,7 +163,7 @@ async def test_c_bootstrap_fails_its_init(c_program: Path) -> None:
     async with api_world() as world:
         assert world.link is not None
         await world.start([str(c_program)], {"BREAK_INIT": "1"})
-        failure = await asyncio.wait_for(asyncio.shield(world.link.initialised), LIMIT_S)
+        failure = await asyncio.wait_for(asyncio.shield(world.link.runtime.initialised), LIMIT_S)
         assert failure is not None
         assert failure.error_type == "Runtime.BrokenInit"
         assert failure.posted == b'{"errorMessage":"asked to","errorType":"Asked"}'
@@ -184,7 +184,7 @@ async def test_process_that_exits_in_init_is_an_exit_error() -> None:
     async with api_world() as world:
         assert world.link is not None
         await world.start(["/bin/sh", "-c", "exit 7"], {})
-        failure = await asyncio.wait_for(asyncio.shield(world.link.initialised), LIMIT_S)
+        failure = await asyncio.wait_for(asyncio.shield(world.link.runtime.initialised), LIMIT_S)
         assert failure is not None
         assert failure.payload("id") == (
             b'{"errorType":"Runtime.ExitError",'
@@ -237,7 +237,7 @@ async def test_ric_for_python_reports_a_broken_init(tmp_path: Path) -> None:
     async with api_world() as world:
         assert world.link is not None
         process = await start_ric(world, tmp_path, BREAK_INIT="1")
-        failure = await asyncio.wait_for(asyncio.shield(world.link.initialised), LIMIT_S)
+        failure = await asyncio.wait_for(asyncio.shield(world.link.runtime.initialised), LIMIT_S)
         assert failure is not None
         assert failure.error_type == "Runtime.Unknown"
         error = json.loads(failure.posted)
@@ -250,7 +250,9 @@ async def test_ric_for_python_is_restored(tmp_path: Path) -> None:
     async with api_world(snap_start=True) as world:
         assert world.link is not None
         await start_ric(world, tmp_path, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start")
-        assert await asyncio.wait_for(asyncio.shield(world.link.initialised), LIMIT_S) is None
+        assert (
+            await asyncio.wait_for(asyncio.shield(world.link.runtime.initialised), LIMIT_S) is None
+        )
         assert await asyncio.wait_for(world.api.begin_restore(), LIMIT_S) is None
         assert (await invoked(world, b'"hi"'))[0] == RESULT
 

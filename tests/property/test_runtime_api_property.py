@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from api_world import ARN, RecordingEnvironment
 from lamington.functions.api_connection import ApiServer, _Connection
+from lamington.functions.api_link import ApiLink
 from lamington.functions.link import Request
-from lamington.functions.runtime_api import ApiFacts, ApiLink, EnvironmentApi
+from lamington.functions.runtime_api import ApiFacts, EnvironmentApi
 
 INVOCATION = b"/2018-06-01/runtime/invocation/"
 STREAMING = b"Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"

@@ -48,6 +48,11 @@ class Settings:
     freeze: bool = _setting(
         True, "freeze execution environments between invocations, as AWS does; `false` turns it off"
     )
+    prestart: bool = _setting(
+        True,
+        "start Node.js and Java processes ahead of need, two at most, where functions run in"
+        " namespaces; `false` turns it off",
+    )
     isolation: str = _setting(
         "auto",
         "`auto` runs functions in namespaces where this machine allows for them, `process` in"

@@ -22,7 +22,7 @@ from lamington.engine.artifacts import Artifacts
 from lamington.engine.doors import identify_url_caller, parse_api_address, parse_url_address
 from lamington.engine.server import HttpServer, ServerLimits
 from lamington.functions.bill import Bill, load_prices, parse_bill_query, render_bill
-from lamington.functions.entities import LATEST
+from lamington.functions.entities import LATEST, InvalidRuntimeException
 from lamington.functions.function_urls import FunctionUrls
 from lamington.functions.invoke import FunctionInvoker
 from lamington.functions.isolation import Isolation
@@ -296,7 +296,7 @@ class Engine:
             version for version in self._registry.versions.all(scope) if version.version == LATEST
         ]
         for runtime in sorted({version.runtime for version in latest}):
-            found += filter(None, [runtime_program(runtime).warning])
+            found += filter(None, [_runtime_warning(runtime)])
         for version in latest:
             found += unemulated(version, self._registry.functions.get(scope, version.function_name))
         return found + self._mappings.unpolled(scope) + self._event_configs.undeliverable(scope)
@@ -364,6 +364,13 @@ class Engine:
         return compile_stage(
             api=api, stage=stage, scope=scope, invoker=self.invoker, permitted=self._registry
         )
+
+
+def _runtime_warning(runtime: str) -> str:
+    try:
+        return runtime_program(runtime).warning
+    except InvalidRuntimeException as refusal:
+        return f"functions of `{runtime}` do not run, only the others do: {refusal.hint}"
 
 
 def _nothing() -> None:

@@ -311,6 +311,18 @@ class TooManyRequestsException(LambdaError):
     status = 429
 
 
+class SnapStartException(LambdaError):
+    """A hook after the restore has failed."""
+
+    status = 400
+
+
+class SnapStartTimeoutException(LambdaError):
+    """A restore took too long."""
+
+    status = 408
+
+
 class UnsupportedMediaTypeException(LambdaError):
     status = 415
 

@@ -6,20 +6,21 @@ be made anew. Left to others: which environment serves next (`pool`), how the ru
 (`link`, `runtime_api`), and what fences the processes in (`sandbox`).
 """
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
+from lamington.core.errors import AwsError
 from lamington.functions.entities import (
     RESPONSE_PAYLOAD_MAX_BYTES,
     STREAMED_RESPONSE_MAX_BYTES,
     ServiceException,
+    SnapStartException,
+    SnapStartTimeoutException,
 )
 from lamington.functions.launch import (
     PROVISIONED,
@@ -37,7 +38,16 @@ from lamington.functions.link import (
     exit_message,
 )
 from lamington.functions.log_entries import RECORD_BREAK, render_time
+from lamington.functions.platform_records import (
+    Record,
+    render_init_report,
+    render_init_start,
+    render_report,
+    render_runtime_done,
+    render_start,
+)
 from lamington.functions.processes import Processes
+from lamington.functions.runtime_texts import render_too_large
 from lamington.functions.telemetry import EnvironmentLog
 
 SHUTDOWN_INTERNAL_S = 0.3
@@ -46,6 +56,9 @@ SHUTDOWN_EXTERNAL_S = 2.0
 
 OUT_OF_MEMORY = "signal: killed"
 
+PREPARE_LIMIT_S = 130.0
+"""AWS: how long an init for SnapStart may take, unless the function's timeout is longer."""
+
 
 class State(Enum):
     """Where an environment is in its life."""
@@ -53,6 +66,8 @@ class State(Enum):
     RESET = "reset"
     """No runtime: not started yet, or it has failed and the next invocation starts another."""
     INITIALIZING = "initializing"
+    PREPARED = "prepared"
+    """Initialised as far as a snapshot goes: with SnapStart, until it is restored."""
     IDLE = "idle"
     BUSY = "busy"
     ENDED = "ended"
@@ -60,7 +75,8 @@ class State(Enum):
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.RESET: frozenset({State.INITIALIZING, State.ENDED}),
-    State.INITIALIZING: frozenset({State.IDLE, State.RESET, State.ENDED}),
+    State.INITIALIZING: frozenset({State.IDLE, State.PREPARED, State.RESET, State.ENDED}),
+    State.PREPARED: frozenset({State.INITIALIZING, State.RESET, State.ENDED}),
     State.IDLE: frozenset({State.BUSY, State.RESET, State.ENDED}),
     State.BUSY: frozenset({State.IDLE, State.RESET, State.ENDED}),
     State.ENDED: frozenset(),
@@ -72,6 +88,20 @@ class Released(Protocol):
     """Is told when an environment is free, or has lost its process."""
 
     def __call__(self, environment: "Environment", /) -> None: ...
+
+
+class SnapshotSource(Protocol):
+    """What environments of one version with SnapStart are restored from."""
+
+    restore_limit_s: float
+    """AWS: 10 seconds, for hooks after the restore too."""
+
+    async def template(self) -> Processes | InitFailure | None:
+        """The processes to copy, initialised first where there are none.
+
+        None where they cannot be copied; the failure where their init failed.
+        """
+        ...
 
 
 class _Streamed:
@@ -100,6 +130,8 @@ class Environment:
         "_processes",
         "_released",
         "_request",
+        "_restore_failure",
+        "_snapshot",
         "_started_wall",
         "_streamed",
         "_verdict",
@@ -123,9 +155,15 @@ class Environment:
         log: EnvironmentLog,
         directory: Path,
         released: Released,
+        snapshot: SnapshotSource | None = None,
     ) -> None:
-        """`directory` is the environment's own; it is removed with it."""
+        """`directory` is the environment's own; it is removed with it.
+
+        With a `snapshot` a start is a restore.
+        """
         self._plan = plan
+        self._snapshot = snapshot
+        self._restore_failure: InitFailure | None = None
         self._released = released
         self._processes = Processes(plan, log, directory, self)
         self._extended = False
@@ -162,10 +200,20 @@ class Environment:
         AWS: an init that fails is run once more within the first invocation; extensions are
         started before the runtime, and the init ends when all of them are ready.
         """
+        if self._snapshot is not None:
+            return await self._restore(self._snapshot, phase)
+        failure = await self._initialise(limit_s, phase)
+        if failure is None and self.state is State.INITIALIZING:
+            self._init_ms = self.init_s * 1000 if phase == "init" and not self.provisioned else -1.0
+            self._move(State.IDLE)
+        return failure
+
+    async def _initialise(self, limit_s: float, phase: str) -> InitFailure | None:
+        """Start the processes and log how that went; where it failed they are reset."""
         self._move(State.INITIALIZING)
         began = time.monotonic()
         self._init_began_ms = _now_ms()
-        record = self._init_record(phase)
+        record = render_init_start(self._plan, phase)
         if phase == "init":
             self.log.platform(_now_ms(), "platform.initStart", record)
         processes = self._processes
@@ -180,26 +228,94 @@ class Environment:
         at_ms = self._init_began_ms if phase == "invoke" else _now_ms()
         self._keep_output(at_ms)
         self._report_init(failure, phase, at_ms)
-        if failure is None:
-            self._init_ms = self.init_s * 1000 if phase == "init" and not self.provisioned else -1.0
-            self._move(State.IDLE)
-        else:
+        if failure is not None:
             self._reset()
+        return failure
+
+    # SnapStart
+
+    async def prepare(self, limit_s: float) -> InitFailure | None:
+        """Initialise for SnapStart, as far as the hooks before the snapshot."""
+        failure = await self._initialise(limit_s, "init")
+        if failure is None and self.state is State.INITIALIZING:
+            self._move(State.PREPARED)
+            if self._processes.hindrance:
+                self._processes.freeze()
+            elif self._processes.sandbox is not None:
+                self._processes.sandbox.rest()
+        return failure
+
+    @property
+    def processes(self) -> Processes:
+        """What an environment that is prepared has ready."""
+        return self._processes
+
+    def belong_to(self, released: Released) -> None:
+        """Be somebody else's from now on."""
+        self._released = released
+
+    async def _restore(self, snapshot: SnapshotSource, phase: str) -> InitFailure | None:
+        """Restore the runtime from the snapshot, and run the hooks for that.
+
+        AWS: an invocation whose restore fails is refused.
+        """
+        failure, self._restore_failure = self._restore_failure, None
+        if failure is not None:
+            return failure
+        template = None if self.state is State.PREPARED else await snapshot.template()
+        if isinstance(template, InitFailure):
+            return template
+        if self.state is State.RESET and template is None:
+            failure = await self._initialise(PREPARE_LIMIT_S, phase)
+            if failure is not None:
+                return failure
+        if self.state in (State.RESET, State.PREPARED):
+            self._move(State.INITIALIZING)
+        if self.state is not State.INITIALIZING:
+            return _SANDBOX_FAILURE
+        failure = await self._run_restore(template, snapshot.restore_limit_s)
+        if failure is not None and template is not None and not template.is_alive:
+            # It has died just now; a failure of the hooks leaves it as it is.
+            again = await snapshot.template()
+            if isinstance(again, Processes) and self.state is State.INITIALIZING:
+                failure = await self._run_restore(again, snapshot.restore_limit_s)
+        if self.state is not State.INITIALIZING:
+            return failure or _SANDBOX_FAILURE
+        self._keep_output()
+        record = render_init_report(self._plan, "", failure, self.init_s)
+        self._report_platform("platform.restoreReport", record)
+        if failure is None:
+            self._init_ms = self.init_s * 1000 if phase == "init" else -1.0
+            self._move(State.IDLE)
+            return None
+        self._reset()
+        failure = replace(failure, refusal=_restore_refusal(failure))
+        if phase == "init":
+            # The invocation that it was for is to be told, without another attempt.
+            self._restore_failure = failure
+        return failure
+
+    async def _run_restore(self, template: Processes | None, limit_s: float) -> InitFailure | None:
+        began = time.monotonic()
+        self._init_began_ms = _now_ms()
+        record = render_init_start(self._plan, "")
+        self.log.platform(self._init_began_ms, "platform.restoreStart", record)
+        processes = self._processes
+        if template is None:
+            failure = await processes.restore(limit_s)
+        else:
+            failure = await processes.fork(template, limit_s)
+        self._link = processes.link
+        self._extended = processes.extended
+        self.quiet = not self._extended
+        self.init_s = time.monotonic() - began
         return failure
 
     def _report_init(self, failure: InitFailure | None, phase: str, at_ms: int) -> None:
         """AWS: the log has it where the init failed, or was for no invocation."""
-        if failure is None and self._plan.init_type not in (PROVISIONED, SNAP_START):
-            return
-        record: dict[str, object] = {
-            "initializationType": self._plan.init_type,
-            "phase": phase,
-            "status": failure.outcome if failure else "success",
-            "metrics": {"durationMs": self.init_s * 1000},
-        }
-        if failure is not None and failure.outcome == "error":
-            record["errorType"] = failure.error_type
-        self._report_platform("platform.initReport", record, at_ms)
+        if failure is not None or self._plan.init_type in (PROVISIONED, SNAP_START):
+            record = render_init_report(self._plan, phase, failure, self.init_s)
+            self._report_platform("platform.initReport", record, at_ms)
 
     def fail(self, request: Request, failure: InitFailure, started_wall: float) -> None:
         """Answer an invocation whose environment did not come up a second time either."""
@@ -216,6 +332,8 @@ class Environment:
             request.trace_id,
             self._plan.init_type,
         )
+        if failure.refusal is not None and not request.outcome.done():
+            request.outcome.set_exception(failure.refusal)
         if not request.outcome.done():
             tail = self.log.tail(entry) if request.tail else b""
             request.outcome.set_result((failure.payload(request.request_id), "Unhandled", tail))
@@ -250,19 +368,9 @@ class Environment:
         assert link is not None, "an idle environment has a process"
         deadline_ms = int((wall + timeout_s) * 1000)
         if self._extended:
-            self._tell(request, deadline_ms)
+            self._processes.publish("platform.start", render_start(self._plan, request))
+            self._processes.tell(request, deadline_ms)
         link.hand_over(request, deadline_ms, self._plan.attend_s if attend else 0.0)
-
-    def _tell(self, request: Request, deadline_ms: int) -> None:
-        """Let extensions and subscribers of telemetry know of an invocation."""
-        record: dict[str, object] = {
-            "requestId": request.request_id,
-            "version": self._plan.version.version,
-        }
-        if request.trace_id:
-            record["tracing"] = {"type": "X-Amzn-Trace-Id", "value": request.trace_id}
-        self._processes.publish("platform.start", record)
-        self._processes.tell(request, deadline_ms)
 
     def received(self, kind: int, memory_kb: int, cpu_us: int, payload: bytes) -> None:
         """Take the answer that ends an invocation."""
@@ -280,7 +388,7 @@ class Environment:
         elif len(payload) > RESPONSE_PAYLOAD_MAX_BYTES or (
             streamed is not None and streamed.bytes > streamed.limit
         ):
-            payload = _too_large_payload()
+            payload = render_too_large(RESPONSE_PAYLOAD_MAX_BYTES)
             function_error = "Unhandled"
             status = "error\tError Type: Function.ResponseSizeTooLarge"
         link = self._link
@@ -339,11 +447,8 @@ class Environment:
             self.settled()
 
     def _report_runtime_done(self, request: Request, function_error: str, status: str) -> None:
-        record: dict[str, object] = {
-            "requestId": request.request_id,
-            "status": status.partition("\t")[0] or ("error" if function_error else "success"),
-            "metrics": {"durationMs": (time.monotonic() - self.busy_since) * 1000},
-        }
+        duration_s = time.monotonic() - self.busy_since
+        record = render_runtime_done(request, function_error, status, duration_s)
         self._processes.publish("platform.runtimeDone", record)
 
     def settled(self) -> None:
@@ -394,7 +499,7 @@ class Environment:
             self._reset()
             return
         if request is None:
-            if self.state is State.IDLE:
+            if self.state in (State.IDLE, State.PREPARED):
                 self._reset()
                 self._released(self)
             return
@@ -418,9 +523,9 @@ class Environment:
         link = self._link
         if link is None:
             return
-        text = link.process.read_output()
-        if link.process.output_ended:
-            link.close_output()
+        text = link.runtime.process.read_output()
+        if link.runtime.process.output_ended:
+            link.runtime.close_output()
         if not text:
             return
         if self._extended:
@@ -454,7 +559,7 @@ class Environment:
         self._request = None
         now = time.monotonic()
         self.duration_s = duration_s or now - self.busy_since
-        process = link.process
+        process = link.runtime.process
         output = process.read_output() if process.has_output() else b""
         if output and self._extended:
             self._processes.publish_output("function", output)
@@ -509,16 +614,7 @@ class Environment:
     def _report_end(self, request: Request, function_error: str, status: str) -> None:
         if not self._answered:
             self._report_runtime_done(request, function_error, status)
-        version = self._plan.version
-        record: dict[str, object] = {
-            "requestId": request.request_id,
-            "status": status.partition("\t")[0] or ("error" if function_error else "success"),
-            "metrics": {
-                "durationMs": self.duration_s * 1000,
-                "memorySizeMB": version.memory_size_mb,
-                "maxMemoryUsedMB": -(-self.memory_kb // 1024),
-            },
-        }
+        record = render_report(self._plan, request, status, self.duration_s, self.memory_kb)
         self._processes.publish("platform.report", record)
 
     @property
@@ -581,7 +677,7 @@ class Environment:
     def _keep_output(self, at_ms: int = 0) -> None:
         """Log what was written outside of any invocation."""
         if self._link is not None:
-            self._output.append(self._link.process.read_output())
+            self._output.append(self._link.runtime.process.read_output())
         output = b"".join(self._output)
         self._output.clear()
         if output:
@@ -596,37 +692,24 @@ class Environment:
     def noted(self, kind: str, record: Mapping[str, object]) -> None:
         self.log.platform(_now_ms(), kind, record)
 
-    def _report_platform(self, kind: str, record: dict[str, object], at_ms: int = 0) -> None:
+    def _report_platform(self, kind: str, record: Record, at_ms: int = 0) -> None:
         self.log.platform(at_ms or _now_ms(), kind, record)
         self._processes.publish(kind, record)
 
-    def _init_record(self, phase: str) -> dict[str, object]:
-        """AWS: the version of the runtime's image; there is none here, so it is always v1."""
-        plan = self._plan
-        runtime, family = plan.version.runtime, plan.program.family
-        mark = hashlib.sha256(runtime.encode()).hexdigest()
-        shown = f"{family}:{runtime.removeprefix(family).removesuffix('.x').lstrip('.')}.v1"
-        return {
-            "initializationType": plan.init_type,
-            "phase": phase,
-            "runtimeVersion": shown,
-            "runtimeVersionArn": (
-                f"arn:{plan.scope.partition}:lambda:{plan.scope.region}::runtime:{mark}"
-            ),
-            "functionName": plan.version.function_name,
-            "functionVersion": plan.version.version,
-        }
+
+def _restore_refusal(failure: InitFailure) -> AwsError:
+    """AWS: the API reference's words on these errors."""
+    if failure.outcome == "timeout":
+        return SnapStartTimeoutException(
+            "Lambda couldn't restore the snapshot within the timeout limit."
+        )
+    return SnapStartException(
+        "The afterRestore() runtime hook encountered an error. For more information, check the"
+        " Amazon CloudWatch logs."
+    )
 
 
 _SANDBOX_FAILURE = InitFailure(error_type="Sandbox.Failure", message="", status="error")
-
-
-def _too_large_payload() -> bytes:
-    text = (
-        "Response payload size exceeded maximum allowed payload size"
-        f" ({RESPONSE_PAYLOAD_MAX_BYTES} bytes)."
-    )
-    return msgspec.json.encode({"errorMessage": text, "errorType": "Function.ResponseSizeTooLarge"})
 
 
 def _now_ms() -> int:

@@ -1,35 +1,46 @@
 """The life of one invocation: where the gateway, queues, sources and tests all meet functions."""
 
 import asyncio
+import contextlib
 import random
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from lamington.core.aws import Arn, Scope
 from lamington.core.clock import Clock, Ids
+from lamington.core.errors import AwsError
 from lamington.core.settings import Settings
 from lamington.functions.entities import (
+    LATEST,
     FunctionVersion,
+    ResourceConflictException,
     ResourceNotFoundException,
     ServiceException,
     TooManyRequestsException,
-    rate_exceeded,
 )
-from lamington.functions.environment import Environment
+from lamington.functions.environment import Environment, Released
 from lamington.functions.event_store import AcceptedEvent
 from lamington.functions.java import JavaBootstraps
-from lamington.functions.launch import ON_DEMAND, PROVISIONED, LaunchPlan, external_extensions
+from lamington.functions.launch import (
+    ON_DEMAND,
+    PROVISIONED,
+    SNAP_START,
+    LaunchPlan,
+    external_extensions,
+)
 from lamington.functions.launcher import Launcher, interpreter_directories
-from lamington.functions.link import InitFailure, Outcome, Request
+from lamington.functions.link import InitFailure, Request
 from lamington.functions.notices import THROTTLES, Notice
 from lamington.functions.packages import Packages, remove_tree
 from lamington.functions.payloads import require_payload
 from lamington.functions.pool import Capacity, Pool, PooledEnvironment
 from lamington.functions.recursion import RecursionGuard
+from lamington.functions.reservation import Reservation
 from lamington.functions.runtimes import COLD_START_S, RuntimeProgram, runtime_program
 from lamington.functions.sandbox import SandboxPlan
+from lamington.functions.snapshots import Snapshots, VersionSnapshot, starts_from_snapshot
+from lamington.functions.streamed_result import StreamedResult
 from lamington.functions.telemetry import Telemetry
 from lamington.functions.tracing import Tracer, TracingMode
 
@@ -68,85 +79,6 @@ class InvocationResult:
     log_tail: bytes = b""
 
 
-class StreamedResult:
-    """A function's answer as it comes.
-
-    `content_type` is known at once, "" where the function does not stream; `function_error`,
-    `error_payload` and `log_tail` are known when `chunks` has ended.
-    """
-
-    BUFFER_BYTES = 1024 * 1024
-    """So much may wait for the caller before the function has to."""
-
-    def __init__(self) -> None:
-        self.request_id = ""
-        self.executed_version = ""
-        self.content_type = ""
-        self.function_error = ""
-        self.error_payload = b""
-        self.log_tail = b""
-        self.resume: Callable[[], None] = _nothing
-        self._outcome: asyncio.Future[Outcome]
-        self._changed = asyncio.Event()
-        self._chunks: list[bytes] = []
-        self._buffered = 0
-        self._began = False
-        self._abandoned = False
-
-    def begin(self, content_type: str) -> None:
-        """Take note that the function streams; AWS has a content type for who gives none."""
-        self.content_type = content_type or "application/octet-stream"
-        self._began = True
-        self._changed.set()
-
-    def write(self, chunk: bytes) -> bool:
-        """Take a piece; False where the function is to wait."""
-        if self._abandoned:
-            return True
-        self._chunks.append(chunk)
-        self._buffered += len(chunk)
-        self._changed.set()
-        return self._buffered < self.BUFFER_BYTES
-
-    async def begun(self, request: Request, executed_version: str) -> None:
-        """Wait for the first sign of the request's answer; raises what the invocation raises."""
-        self.request_id = request.request_id
-        self.executed_version = executed_version
-        self._outcome = request.outcome
-        self._outcome.add_done_callback(lambda _: self._changed.set())
-        while not self._began and not self._outcome.done():
-            self._changed.clear()
-            await self._changed.wait()
-        if not self._began:
-            self._outcome.result()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The pieces of the answer; a caller who leaves lets the function run to its end."""
-        try:
-            while True:
-                chunks, self._chunks = self._chunks, []
-                if chunks:
-                    self._buffered = 0
-                    self.resume()
-                for chunk in chunks:
-                    yield chunk
-                if self._chunks:
-                    continue
-                if self._outcome.done():
-                    break
-                self._changed.clear()
-                await self._changed.wait()
-            payload, self.function_error, self.log_tail = self._outcome.result()
-            if self.function_error:
-                self.error_payload = payload
-            elif not self._began:
-                yield payload
-        finally:
-            self._abandoned = True
-            self._chunks.clear()
-            self.resume()
-
-
 class Invoker(Protocol):
     """Runs functions; raises the AwsErrors of the Invoke API where Lambda would refuse."""
 
@@ -173,38 +105,6 @@ class VersionLookup(Protocol):
 INIT_FAILED = "FUNCTION_ERROR_INIT_FAILURE"
 """AWS: why provisioned concurrency cannot be had."""
 
-RATE_PER_CONCURRENCY = 10
-"""AWS: requests a second for each unit of concurrency."""
-
-
-class _Reservation:
-    """The reserved concurrency of one function and how much of it is in use."""
-
-    __slots__ = ("_filled_at", "_tokens", "limit", "used")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-        self._tokens = float(limit * RATE_PER_CONCURRENCY)
-        self._filled_at = time.monotonic()
-
-    def take(self, request: Request) -> None:
-        """Count the invocation until it has ended; raises TooManyRequestsException."""
-        if self.used >= self.limit:
-            raise rate_exceeded("ReservedFunctionConcurrentInvocationLimitExceeded")
-        now = time.monotonic()
-        rate = self.limit * RATE_PER_CONCURRENCY
-        self._tokens = min(self._tokens + (now - self._filled_at) * rate, float(rate))
-        self._filled_at = now
-        if self._tokens < 1:
-            raise rate_exceeded("ReservedFunctionInvocationRateLimitExceeded")
-        self._tokens -= 1
-        self.used += 1
-        request.outcome.add_done_callback(self._free)
-
-    def _free(self, _: object) -> None:
-        self.used -= 1
-
 
 class _Target:
     """What a function ARN stands for until something about the function changes."""
@@ -216,7 +116,7 @@ class _Target:
         pools: list[Pool],
         versions: list[FunctionVersion],
         weights: list[float],
-        reservation: _Reservation | None,
+        reservation: Reservation | None,
     ) -> None:
         self.pools = pools
         self.versions = [version.version for version in versions]
@@ -263,7 +163,8 @@ class FunctionInvoker:
         self._targets: dict[str, _Target] = {}
         self._pools: dict[tuple[Scope, str, str], tuple[FunctionVersion, Pool]] = {}
         self._drained: set[Pool] = set()
-        self._reservations: dict[FunctionKey, _Reservation] = {}
+        self._snapshots = Snapshots()
+        self._reservations: dict[FunctionKey, Reservation] = {}
         self.events: EventTaker | None = None
         """Takes the events: known once the engine has made the queue."""
         self.guard: RecursionGuard | None = None
@@ -271,6 +172,7 @@ class FunctionInvoker:
         self.notice: Notice = _unnoticed
         """Is told of what is counted but happens rarely."""
         self._tracer = Tracer(clock, ids)
+        self._expecting: set[asyncio.Task[None]] = set()
         self._reaper: asyncio.TimerHandle | None = None
         self._directory = (settings.data / "environments").resolve()
 
@@ -373,6 +275,10 @@ class FunctionInvoker:
             raise
         return request, version
 
+    def knows(self, function_arn: str) -> bool:
+        """Whether the function was invoked under this ARN, and has not changed since."""
+        return function_arn in self._targets
+
     def forget(self, function_name: str, scope: Scope) -> None:
         """Let the next invocation take what is true of the function now.
 
@@ -415,6 +321,34 @@ class FunctionInvoker:
         self.forget(function_name, scope)
         return failure
 
+    def expect(self, function_name: str, scope: Scope) -> None:
+        """Have a process started ahead of need for a new function whose runtime starts slowly."""
+        version = self._current((scope, function_name, LATEST))
+        is_known = any(key[:2] == (scope, function_name) for key in self._pools)
+        if version is not None and not is_known and self._settings.prestart:
+            self._expecting = {each for each in self._expecting if not each.done()}
+            self._expecting.add(asyncio.create_task(self._expect(scope, version)))
+
+    async def _expect(self, scope: Scope, version: FunctionVersion) -> None:
+        # What keeps the function from running is for its first invocation to tell.
+        with contextlib.suppress(AwsError, OSError):
+            if runtime_program(version.runtime).family not in ("nodejs", "java"):
+                return
+            plan = self._plan(scope, version)
+            if plan.java is not None:
+                await plan.java.settle()
+            if plan.spare is not None:
+                self.launcher.expect(plan.sandbox, plan.spare)
+
+    async def prepare_snapshot(self, version: FunctionVersion, scope: Scope) -> InitFailure | None:
+        """Initialise what the environments of a version with SnapStart are restored from.
+
+        The version need not be active. Returns how its init has failed, if it did. Raises
+        InvalidRuntimeException where nothing here runs it.
+        """
+        snapshot = self._snapshots.of(self._pool(scope, version))
+        return await snapshot.ready() if snapshot is not None else None
+
     def set_provisioned(self, scope: Scope, function_name: str, version: str, count: int) -> None:
         """Keep so many environments of a version ready; 0 ends that.
 
@@ -442,8 +376,10 @@ class FunctionInvoker:
         """End all environments and wait until their processes are gone."""
         if self._reaper is not None:
             self._reaper.cancel()
+        for each in self._expecting:
+            each.cancel()
         pools = [pool for _, pool in self._pools.values()] + list(self._drained)
-        await asyncio.gather(*(pool.close() for pool in pools))
+        await asyncio.gather(*(pool.close() for pool in pools), self._snapshots.close())
         self.capacity.close()
         await self.launcher.close()
         await self._javas.close()
@@ -466,11 +402,11 @@ class FunctionInvoker:
         self._targets[function_arn] = target
         return target
 
-    def _reservation(self, key: FunctionKey, reserved: int | None) -> _Reservation | None:
+    def _reservation(self, key: FunctionKey, reserved: int | None) -> Reservation | None:
         if reserved is None:
             self._reservations.pop(key, None)
             return None
-        reservation = self._reservations.setdefault(key, _Reservation(reserved))
+        reservation = self._reservations.setdefault(key, Reservation(reserved))
         reservation.limit = reserved
         return reservation
 
@@ -487,20 +423,29 @@ class FunctionInvoker:
 
     def _make_pool(self, scope: Scope, version: FunctionVersion) -> Pool:
         plan = self._plan(scope, version)
+        snapshot: VersionSnapshot | None = None
 
         def launch(pool: Pool, provisioned: bool) -> PooledEnvironment:
-            log = self._telemetry.open(scope, version)
-            directory = self._directory / self._ids.hexadecimal(16)
             self._arm_reaper()
-            init_type = PROVISIONED if provisioned else ON_DEMAND
+            if snapshot is not None:
+                taken = snapshot.take(pool.release)
+                if taken is not None:
+                    return taken
+                return environment(pool.release, SNAP_START)
+            return environment(pool.release, PROVISIONED if provisioned else ON_DEMAND)
+
+        def environment(released: Released, init_type: str) -> Environment:
             own = replace(
                 plan,
                 init_type=init_type,
                 credentials=self.credentials(version.role, scope, version.function_name),
+                credentials_token=self._ids.hexadecimal(32) if init_type == SNAP_START else "",
             )
-            return Environment(own, log, directory, pool.release)
+            log = self._telemetry.open(scope, version)
+            directory = self._directory / self._ids.hexadecimal(16)
+            return Environment(own, log, directory, released, snapshot)
 
-        return Pool(
+        pool = Pool(
             launch=launch,
             capacity=self.capacity,
             timers=asyncio.get_running_loop(),
@@ -508,6 +453,16 @@ class FunctionInvoker:
             init_timeout_s=self._settings.init_timeout_s,
             cold_start_s=COLD_START_S[plan.program.family],
         )
+        if starts_from_snapshot(version):
+            snapshot = VersionSnapshot(
+                f"{version.function_name}:{version.version}",
+                lambda released: environment(released, SNAP_START),
+                version.timeout_s,
+                self._settings.init_timeout_s,
+                self._snapshots.made,
+            )
+            self._snapshots.add(pool, snapshot)
+        return pool
 
     def _plan(self, scope: Scope, version: FunctionVersion) -> LaunchPlan:
         program = runtime_program(version.runtime)
@@ -541,6 +496,10 @@ class FunctionInvoker:
             found, _ = self._versions.find(scope.arn("lambda", f"function:{name}:{number}"))
         except ResourceNotFoundException:
             return None
+        except ResourceConflictException:
+            # Not active yet, while its snapshot is made: it is what it was.
+            known = self._pools.get(key)
+            return known[0] if known is not None else None
         return found[0][1]
 
     def _drop_targets(self, function_name: str, scope: Scope) -> None:
@@ -553,6 +512,7 @@ class FunctionInvoker:
         self._drained = {each for each in self._drained if each.size}
         self._drained.add(pool)
         pool.drain()
+        self._snapshots.retire(pool)
 
     def _arm_reaper(self) -> None:
         if self._reaper is None:
@@ -574,10 +534,6 @@ def _no_credentials(role: str, scope: Scope, session: str) -> tuple[str, str, st
 
 def _unnoticed(function_arn: str, metric: str, value: float, text: str = "") -> None:
     """Stands for a Notice where nobody counts."""
-
-
-def _nothing() -> None:
-    """Stands for `resume` until a function streams."""
 
 
 def _programs(program: RuntimeProgram) -> tuple[str, ...]:

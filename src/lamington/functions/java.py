@@ -32,6 +32,9 @@ JAVA_LEAST: Final = 8
 ARCHIVE_LEAST: Final = 13
 """From this release on a JVM can leave an archive of its classes when it ends."""
 
+SPARE_LEAST: Final = 9
+"""From this release on a module can be opened, so that a process takes its variables later."""
+
 HEAP_SHARE: Final = 0.86
 """AWS: what share of a function's memory its heap may take."""
 
@@ -246,6 +249,17 @@ class JavaBootstrap:
     @property
     def may_archive(self) -> bool:
         return self._installation.release >= ARCHIVE_LEAST and not self.archive.exists()
+
+    @property
+    def takes_spares(self) -> bool:
+        """Whether a process can be given its variables after its start, and is there to be had."""
+        return self._installation.release >= SPARE_LEAST and self._prepared
+
+    async def settle(self) -> None:
+        """Wait until the archive is there, or will not be."""
+        await self.prepare()
+        if self._rehearsal is not None:
+            await asyncio.shield(self._rehearsal)
 
     async def close(self) -> None:
         """End the rehearsal, if one is going on."""

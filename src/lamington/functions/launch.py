@@ -15,11 +15,14 @@ from lamington.functions.java import JavaBootstrap
 from lamington.functions.runtimes import (
     WRAPPER_VARIABLE,
     RuntimeProgram,
+    fits_spare,
     provided_entrypoint,
+    spare_argv,
     start_argv,
     takes_wrapper,
 )
-from lamington.functions.sandbox import Sandbox, SandboxPlan
+from lamington.functions.sandbox import WALLED_PLACES, Sandbox, SandboxPlan
+from lamington.functions.spares import SpareCommand
 from lamington.functions.telemetry import EnvironmentLog
 
 ON_DEMAND: Final = "on-demand"
@@ -27,6 +30,9 @@ PROVISIONED: Final = "provisioned-concurrency"
 SNAP_START: Final = "snap-start"
 
 EXTENSIONS_MAX = 10
+
+CREDENTIALS_PATH: Final = "/2021-04-23/credentials"
+"""AWS: where functions with SnapStart get their credentials from."""
 
 NOT_FOR_EXTENSIONS = (
     "AWS_EXECUTION_ENV",
@@ -47,7 +53,9 @@ NOT_FOR_EXTENSIONS = (
 class SandboxOpener(Protocol):
     """Opens sandboxes: the launcher does."""
 
-    def open(self, plan: SandboxPlan, temporary: Path) -> Sandbox: ...
+    def open(
+        self, plan: SandboxPlan, temporary: Path, spare: SpareCommand | None = None
+    ) -> Sandbox: ...
 
 
 class SeenPlaces(Protocol):
@@ -83,6 +91,8 @@ class LaunchPlan:
     aws_endpoint_url: str = ""
     attend_s: float = 0.0
     init_type: str = ON_DEMAND
+    credentials_token: str = ""
+    """What a process of SnapStart asks for its credentials with; "" for all others."""
     java: JavaBootstrap | None = None
     """Our bootstrap for the program's Java, where it is one."""
 
@@ -105,6 +115,40 @@ class LaunchPlan:
         wrapped = bool(variables.get(WRAPPER_VARIABLE)) and takes_wrapper(program)
         argv = start_argv(program, memory_mb, variables)
         return argv, program.forks and not wrapped
+
+    @property
+    def spare(self) -> SpareCommand | None:
+        """The command of a process that, started ahead of need, may become this function's.
+
+        None where a function has to be started with what is its own: a wrapper, variables or
+        libraries that are looked at once, when a process starts.
+        """
+        if not fits_spare(self.program, self.version.environment or {}):
+            return None
+        roots = (self.sandbox.task_root, self.sandbox.layers_root)
+        if any(each is not None and holds_libraries(each / "lib") for each in roots):
+            return None
+        memory_mb = self.version.memory_size_mb
+        if self.java is None:
+            argv = spare_argv(self.program, memory_mb)
+        elif self.java.takes_spares:
+            argv = self.java.argv(memory_mb, 0.0, spare=True)
+        else:
+            return None
+        variables = _process_variables(self.program, WALLED_PLACES)
+        return SpareCommand(
+            argv=argv,
+            variables=tuple(sorted(variables.items())),
+            long_header=self.java is not None,
+        )
+
+
+def holds_libraries(directory: Path) -> bool:
+    """Whether the dynamic loader has something to find in a directory."""
+    try:
+        return any(".so" in name and name.startswith("lib") for name in os.listdir(directory))
+    except OSError:
+        return False
 
 
 def external_extensions(layers_root: Path | None) -> tuple[str, ...]:
@@ -129,8 +173,27 @@ def render_variables(
     the X-Ray daemon's. Without namespaces the paths are those of this machine, and TMPDIR is the
     environment's own directory.
     """
-    version, program, root = plan.version, plan.program, sandbox.task_root
-    layers, runtime = sandbox.layers_root, sandbox.runtime_root
+    version, program = plan.version, plan.program
+    replaceable = _process_variables(program, sandbox)
+    replaceable["AWS_XRAY_CONTEXT_MISSING"] = "LOG_ERROR"
+    replaceable["AWS_XRAY_DAEMON_ADDRESS"] = "169.254.100.1:2000"
+    if sandbox.temporary != "/tmp":
+        replaceable["TMPDIR"] = sandbox.temporary
+    if plan.aws_endpoint_url:
+        replaceable["AWS_ENDPOINT_URL"] = plan.aws_endpoint_url
+    if program.family == "python":
+        replaceable["PYTHONPATH"] = sandbox.runtime_root
+        if _is_python_from_3_12(program.identifier):
+            replaceable["LC_CTYPE"] = "C.UTF-8"
+    elif program.family == "nodejs":
+        replaceable["NODE_PATH"] = _node_path(program.identifier, sandbox)
+    reserved = _reserved(plan, log, sandbox, runtime_api)
+    return {**replaceable, **(version.environment or {}), **reserved}
+
+
+def _process_variables(program: RuntimeProgram, sandbox: SeenPlaces) -> dict[str, str]:
+    """What any function of a program has, and the loader and the libraries read."""
+    root, layers, runtime = sandbox.task_root, sandbox.layers_root, sandbox.runtime_root
     is_language = program.family != "provided"
     directories = ["/var/lang/bin"] if is_language else []
     directories += ["/usr/local/bin", "/usr/bin/", "/bin", f"{layers}/bin"]
@@ -138,28 +201,14 @@ def render_variables(
         directories.append(program.interpreter_directory)
     libraries = ["/var/lang/lib"] if is_language else []
     libraries += ["/lib64", "/usr/lib64", runtime, f"{runtime}/lib", root, f"{root}/lib"]
-    replaceable = {
+    return {
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         "PATH": ":".join(directories),
         "LD_LIBRARY_PATH": ":".join([*libraries, f"{layers}/lib"]),
-        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
-        "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
         "PWD": root,
         "SHLVL": "0",
     }
-    if sandbox.temporary != "/tmp":
-        replaceable["TMPDIR"] = sandbox.temporary
-    if plan.aws_endpoint_url:
-        replaceable["AWS_ENDPOINT_URL"] = plan.aws_endpoint_url
-    if program.family == "python":
-        replaceable["PYTHONPATH"] = runtime
-        if _is_python_from_3_12(program.identifier):
-            replaceable["LC_CTYPE"] = "C.UTF-8"
-    elif program.family == "nodejs":
-        replaceable["NODE_PATH"] = _node_path(program.identifier, sandbox)
-    reserved = _reserved(plan, log, sandbox, runtime_api)
-    return {**replaceable, **(version.environment or {}), **reserved}
 
 
 def _is_python_from_3_12(identifier: str) -> bool:
@@ -184,11 +233,8 @@ def _reserved(
     plan: LaunchPlan, log: EnvironmentLog, sandbox: SeenPlaces, runtime_api: str
 ) -> dict[str, str]:
     version, region = plan.version, plan.scope.region
-    key, secret, token = plan.credentials
     reserved = {
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "AWS_SESSION_TOKEN": token,
+        **_credentials(plan, runtime_api),
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_LAMBDA_FUNCTION_NAME": version.function_name,
@@ -211,6 +257,21 @@ def _reserved(
         logging = version.settings.get("LoggingConfig") or {}
         reserved["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel", "INFO")
     return reserved
+
+
+def _credentials(plan: LaunchPlan, runtime_api: str) -> dict[str, str]:
+    """Keys, or where to ask for them: those in a snapshot would not last."""
+    if plan.init_type == SNAP_START:
+        return {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{runtime_api}{CREDENTIALS_PATH}",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": plan.credentials_token,
+        }
+    key, secret, token = plan.credentials
+    return {
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_SESSION_TOKEN": token,
+    }
 
 
 def render_extension_variables(variables: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 A zygote (`bootstraps/launcher`) is an interpreter that is started once and forks sandboxes; there
 is one for each Python interpreter in use. One sandbox is made ahead, so that the next cold start
-finds its namespaces and its first process there. Left to others: the sandbox (`sandbox`).
+finds its namespaces and its first process there. Left to others: the sandbox (`sandbox`), which
+runtimes are started ahead of need in sandboxes of their own (`spares`).
 """
 
 import asyncio
@@ -22,7 +23,8 @@ from lamington.functions.cgroups import Cgroups
 from lamington.functions.isolation import Isolation
 from lamington.functions.packets import PacketSocket
 from lamington.functions.runtimes import BOOTSTRAPS, python_sdk, sdk_modules
-from lamington.functions.sandbox import Places, Sandbox, SandboxPlan
+from lamington.functions.sandbox import WALLED_PLACES, Places, Sandbox, SandboxPlan
+from lamington.functions.spares import SpareCommand, SpareProcesses
 
 FIRST_USER = 1_610_000_000
 """The first number of the users that functions run under, far from those of anybody."""
@@ -111,6 +113,7 @@ class Launcher:
         self._users: set[int] = set()
         self._ending: list[subprocess.Popen[bytes]] = []
         self._closings: set[asyncio.Task[None]] = set()
+        self.spares = SpareProcesses(self._make_for, settings.idle_s)
         self._looking: asyncio.TimerHandle | None = None
         self._look_s = LOOK_S
         self._held_kb = 0
@@ -131,38 +134,45 @@ class Launcher:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._zygote("", frozenset())
 
-    def open(self, plan: SandboxPlan, temporary: Path) -> Sandbox:
+    def open(
+        self, plan: SandboxPlan, temporary: Path, spare: SpareCommand | None = None
+    ) -> Sandbox:
         """Give an environment its sandbox, without waiting for it.
 
         `temporary` is a directory of the environment's own: its /tmp where there are no
-        namespaces. Nothing waits but the very first one, for the first zygote to be up.
+        namespaces. The sandbox `has_spare` where there is a process of the command `spare`; there
+        will be one soon where there is none. Nothing waits but the very first one, for the first
+        zygote to be up.
         """
         if not self._decided:
             self._await_decision()
-        layers = plan.layers_root
-        plan = replace(
-            plan,
-            task_root=Path(os.path.realpath(plan.task_root)),
-            layers_root=None if layers is None else Path(os.path.realpath(layers)),
-        )
-        interpreter = "" if plan.interpreter == own_interpreter() else plan.interpreter
-        zygote = self._zygote(interpreter, self._paths(plan))
-        sandbox, zygote.spare = zygote.spare, None
+        plan = _resolved(plan)
+        sandbox = None
+        if spare is not None:
+            sandbox = self.spares.take(spare, self._paths(plan))
+            self.expect(plan, spare)
         if sandbox is None:
-            sandbox = self._make(zygote)
+            sandbox = self._take_or_make(plan)
         temporary.mkdir(parents=True, exist_ok=True)
         temporary.chmod(0o700)
         if self.isolation.level == "process" and sandbox.user >= 0:
             os.chown(temporary, sandbox.user, sandbox.user)
         sandbox.open(plan, temporary, self._places(plan, temporary))
-        if zygote.refilling is None:
-            loop = asyncio.get_running_loop()
-            zygote.refilling = loop.call_later(SPARE_DELAY_S, self._refill, zygote)
         return sandbox
+
+    def expect(self, plan: SandboxPlan, spare: SpareCommand) -> None:
+        """Have a process of this command started ahead of need, soon.
+
+        Not without namespaces: there the loader would have to know at a process's start where the
+        function's libraries are.
+        """
+        if self._settings.prestart and self.isolation.level == "namespace" and not self._closed:
+            self.spares.need(spare, self._paths(_resolved(plan)))
 
     async def close(self) -> None:
         """End all sandboxes and the zygotes."""
         self._closed = True
+        self.spares.close()
         if self._looking is not None:
             self._looking.cancel()
             self._looking = None
@@ -183,6 +193,8 @@ class Launcher:
 
     def ended(self, sandbox: Sandbox) -> None:
         """Forget it; a zygote that did not make it in all that time is of no use any more."""
+        if sandbox not in self._sandboxes:
+            return
         self._sandboxes.discard(sandbox)
         self._users.discard(sandbox.user)
         interpreter, _, _ = self._interpreters.pop(sandbox)
@@ -194,7 +206,7 @@ class Launcher:
     def lost(self, sandbox: Sandbox) -> bool:
         """Make a sandbox anew whose zygote has died before it began."""
         interpreter, paths, attempts = self._interpreters[sandbox]
-        if self._closed or attempts >= ATTEMPTS_MAX:
+        if self._closed or attempts >= ATTEMPTS_MAX or self.spares.holds(sandbox):
             return False
         for zygote in self._zygotes.values():
             if zygote.spare is sandbox:
@@ -215,9 +227,12 @@ class Launcher:
         """The directories of the machine that a plan needs beside the engine's own."""
         roots = [plan.task_root, *([plan.layers_root] if plan.layers_root else [])]
         hidden = [f"-{each}" for each in roots if not each.is_relative_to(self._directory)]
-        return frozenset(
-            [*hidden, *(f"+{each}" for each in plan.programs if not each.startswith("/usr/"))]
-        )
+        shown = [
+            f"+{each}"
+            for each in plan.programs
+            if not each.startswith("/usr/") or Path(each).is_relative_to(self._directory)
+        ]
+        return frozenset([*hidden, *shown])
 
     def _zygote(self, interpreter: str, paths: frozenset[str]) -> Zygote:
         """The zygote of an interpreter that has these paths; one is started where none has."""
@@ -323,6 +338,23 @@ class Launcher:
 
     # Sandboxes
 
+    def _take_or_make(self, plan: SandboxPlan) -> Sandbox:
+        """The spare sandbox of the plan's zygote, which gets another one soon."""
+        interpreter = "" if plan.interpreter == own_interpreter() else plan.interpreter
+        zygote = self._zygote(interpreter, self._paths(plan))
+        sandbox, zygote.spare = zygote.spare, None
+        if zygote.refilling is None:
+            loop = asyncio.get_running_loop()
+            zygote.refilling = loop.call_later(SPARE_DELAY_S, self._refill, zygote)
+        return sandbox or self._make(zygote)
+
+    def _make_for(self, paths: frozenset[str]) -> tuple[Sandbox, frozenset[str]] | None:
+        """A sandbox for a spare process, with all that its zygote shows."""
+        if not self._decided or self.isolation.level != "namespace":
+            return None
+        zygote = self._zygote("", paths)
+        return self._make(zygote), zygote.paths
+
     def _make(self, zygote: Zygote) -> Sandbox:
         sandbox = Sandbox(self, self._new_user(), self._cgroups.make())
         self._sandboxes.add(sandbox)
@@ -364,12 +396,7 @@ class Launcher:
 
     def _places(self, plan: SandboxPlan, temporary: Path) -> Places:
         if self.isolation.level == "namespace":
-            return Places(
-                task_root="/var/task",
-                layers_root="/opt",
-                temporary="/tmp",
-                runtime_root="/var/runtime",
-            )
+            return WALLED_PLACES
         return Places(
             task_root=str(plan.task_root),
             layers_root=str(plan.layers_root or "/opt"),
@@ -398,6 +425,16 @@ class Launcher:
         self._held_kb = held
         if watched and not self._closed:
             self._looking = asyncio.get_running_loop().call_later(self._look_s, self._look)
+
+
+def _resolved(plan: SandboxPlan) -> SandboxPlan:
+    """A plan with directories as they are, whatever links lead there."""
+    layers = plan.layers_root
+    return replace(
+        plan,
+        task_root=Path(os.path.realpath(plan.task_root)),
+        layers_root=None if layers is None else Path(os.path.realpath(layers)),
+    )
 
 
 def own_interpreter() -> str:

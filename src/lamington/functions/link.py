@@ -6,6 +6,8 @@ invocation is (`environment`), and how the process is fenced in (`isolation`).
 """
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +16,13 @@ from typing import Final, Protocol
 
 import msgspec
 
+from lamington.core.errors import AwsError
 from lamington.functions.sandbox import IsolatedProcess
 
 READY, INIT_ERROR, RESULT, ERROR, FATAL, HANDLED_ERROR, STREAM_BEGIN, STREAM_CHUNK = range(1, 9)
+FORKED = 9
 INVOKE, INVOKE_ATTENTIVELY = 1, 2
+FORK, RESTORE = 4, 5
 ATTENDED_BYTES = 16_384
 
 INVOCATION: Final = Struct("<IBHHHHd")
@@ -36,6 +41,8 @@ class InitFailure:
     message: str
     status: str
     posted: bytes = b""
+    refusal: AwsError | None = None
+    """What the caller gets in the place of an answer, where the service is to refuse."""
 
     @property
     def outcome(self) -> str:
@@ -45,6 +52,9 @@ class InitFailure:
     def payload(self, request_id: str) -> bytes:
         """What the caller of an invocation gets."""
         return self.posted or error_payload(self.error_type, request_id, self.message)
+
+
+INIT_TIMED_OUT = InitFailure(error_type="Sandbox.Timedout", message="", status="timeout")
 
 
 class ResponseStream(Protocol):
@@ -116,16 +126,86 @@ class LinkedEnvironment(Protocol):
     def output_is_ready(self) -> None: ...
 
 
+class RuntimeProcess:
+    """One runtime process as its link follows it: how its init went, its output, its end."""
+
+    __slots__ = ("_loop", "_output_open", "environment", "exited", "initialised", "process")
+
+    def __init__(self, environment: LinkedEnvironment, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._output_open = False
+        self.environment: LinkedEnvironment | None = environment
+        """Whom to tell, until the link is closed."""
+        self.initialised: asyncio.Future[InitFailure | None] = loop.create_future()
+        self.exited: asyncio.Future[None] = loop.create_future()
+        self.process: IsolatedProcess
+
+    def open(self, process: IsolatedProcess) -> None:
+        self.process = process
+        self._loop.add_reader(process.output, self._output_is_ready)
+        self._output_open = True
+
+    def initialise(self, failure: InitFailure | None = None) -> None:
+        """Tell how the init went; what is told first counts."""
+        if not self.initialised.done():
+            self.initialised.set_result(failure)
+
+    def init_timed_out(self) -> None:
+        self.initialise(INIT_TIMED_OUT)
+
+    def initialise_again(self) -> "asyncio.Future[InitFailure | None]":
+        self.initialised = self._loop.create_future()
+        return self.initialised
+
+    def note_exit(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(None)
+
+    def tell_end(self) -> None:
+        """Tell that the process has ended by itself, and how."""
+        environment = self.environment
+        if environment is None:
+            return
+        text = self.process.exit_text
+        if self.initialised.done():
+            environment.crashed(text)
+        else:
+            self.initialise(
+                InitFailure(
+                    error_type="Runtime.ExitError",
+                    message=exit_message(text),
+                    status="error\tError Type: Runtime.ExitError",
+                )
+            )
+
+    def _output_is_ready(self) -> None:
+        if self.environment is None:
+            self.close_output()
+        else:
+            self.environment.output_is_ready()
+
+    def close_output(self) -> None:
+        if self._output_open:
+            self._output_open = False
+            self._loop.remove_reader(self.process.output)
+            self.process.close_output()
+
+    def close(self) -> None:
+        """Let go of the environment and kill the process, if it still runs."""
+        self.environment = None
+        if hasattr(self, "process"):
+            self.close_output()
+            if self.process.running:
+                self.process.kill()
+        self.initialise(InitFailure(error_type="Sandbox.Failure", message="", status="error"))
+
+
 class RuntimeLink(Protocol):
     """What an environment needs of the way to its runtime, whichever way it is."""
 
-    initialised: "asyncio.Future[InitFailure | None]"
-    exited: asyncio.Future[None]
-    process: IsolatedProcess
+    runtime: RuntimeProcess
     settles_apart: bool
     """Whether the runtime says by itself when it is free for the next invocation."""
-
-    def open(self, process: IsolatedProcess) -> None: ...
 
     async def connect(self) -> None: ...
 
@@ -135,13 +215,9 @@ class RuntimeLink(Protocol):
 
     def resume(self) -> None: ...
 
-    def init_timed_out(self) -> None: ...
-
     def process_exited(self) -> None: ...
 
     def close(self) -> None: ...
-
-    def close_output(self) -> None: ...
 
 
 class FrameLink(asyncio.Protocol):
@@ -150,7 +226,7 @@ class FrameLink(asyncio.Protocol):
     settles_apart = False
 
     def __init__(self, environment: LinkedEnvironment, loop: asyncio.AbstractEventLoop) -> None:
-        self._environment: LinkedEnvironment | None = environment
+        self.runtime = RuntimeProcess(environment, loop)
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._parts: list[bytes] = []
@@ -158,23 +234,15 @@ class FrameLink(asyncio.Protocol):
         self._filled = 0
         self._lost = False
         self._paused = False
-        self._output_open = False
-        self.initialised: asyncio.Future[InitFailure | None] = loop.create_future()
-        self.exited: asyncio.Future[None] = loop.create_future()
-        self.process: IsolatedProcess
-
-    def open(self, process: IsolatedProcess) -> None:
-        self.process = process
-        self._send = process.channel.send
-        self._loop.add_reader(process.output, self._output_is_ready)
-        self._output_open = True
+        self.told = b""
+        """What the process has told of itself when it was ready."""
 
     async def connect(self) -> None:
-        transport, _ = await self._loop.create_unix_connection(
-            lambda: self, sock=self.process.channel
-        )
+        channel = self.runtime.process.channel
+        self._send = channel.send
+        transport, _ = await self._loop.create_unix_connection(lambda: self, sock=channel)
         self._transport = transport
-        if self._environment is None:
+        if self.runtime.environment is None:
             transport.abort()
 
     def hand_over(self, request: Request, deadline_ms: int, attend_s: float) -> None:
@@ -201,6 +269,25 @@ class FrameLink(asyncio.Protocol):
         if attend_s:
             self._attend(attend_s)
 
+    def restore(self) -> "asyncio.Future[InitFailure | None]":
+        """Have a process go on from where its snapshot would be; resolves when it is ready."""
+        restored = self.runtime.initialise_again()
+        self._write(_order(RESTORE, b""))
+        if not self.runtime.process.running:
+            self._end_if_over()
+        return restored
+
+    def fork(self, payload: bytes, descriptors: list[int]) -> None:
+        """Have the process fork another one, which gets these descriptors; they are closed."""
+        try:
+            socket.send_fds(self.runtime.process.channel, [_order(FORK, payload)], descriptors)
+        except OSError:
+            # Whoever waits for the fork finds its channel closed.
+            return
+        finally:
+            for each in descriptors:
+                os.close(each)
+
     def _write(self, frame: bytes) -> None:
         """Send a frame, without the loop where the socket takes it whole.
 
@@ -222,7 +309,7 @@ class FrameLink(asyncio.Protocol):
 
         Sleeping until then costs more than the wait: a processor that sleeps wakes late and slow.
         """
-        receive = self.process.channel.recv
+        receive = self.runtime.process.channel.recv
         until = time.monotonic() + seconds
         while True:
             try:
@@ -262,10 +349,11 @@ class FrameLink(asyncio.Protocol):
         self._filled = len(whole) - at
 
     def _frame(self, kind: int, memory_kb: int, cpu_us: int, payload: bytes) -> None:
-        environment = self._environment
+        runtime = self.runtime
+        environment = runtime.environment
         if environment is None:
             return
-        if self.initialised.done():
+        if runtime.initialised.done():
             if kind == STREAM_CHUNK:
                 environment.streamed(payload)
             elif kind == STREAM_BEGIN:
@@ -275,17 +363,14 @@ class FrameLink(asyncio.Protocol):
             return
         environment.memory_kb = memory_kb
         if kind == READY:
-            self.initialised.set_result(None)
+            self.told = payload
+            runtime.initialise()
+            return
+        if kind == FORKED:
+            runtime.process.is_born(int(payload))
             return
         error_type = msgspec.json.decode(payload).get("errorType", "Runtime.Unknown")
-        self.initialised.set_result(
-            InitFailure(
-                error_type=error_type,
-                message="",
-                status=f"error\tError Type: {error_type}",
-                posted=payload,
-            )
-        )
+        runtime.initialise(posted_failure(error_type, payload))
 
     def pause(self) -> None:
         """Read no more of a streamed response until `resume`: the process waits meanwhile."""
@@ -298,19 +383,12 @@ class FrameLink(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
-    def init_timed_out(self) -> None:
-        if not self.initialised.done():
-            self.initialised.set_result(
-                InitFailure(error_type="Sandbox.Timedout", message="", status="timeout")
-            )
-
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = True
         self._end_if_over()
 
     def process_exited(self) -> None:
-        if not self.exited.done():
-            self.exited.set_result(None)
+        self.runtime.note_exit()
         if self._lost:
             self._end_if_over()
         else:
@@ -322,49 +400,36 @@ class FrameLink(asyncio.Protocol):
         self._end_if_over()
 
     def _end_if_over(self) -> None:
-        environment = self._environment
-        if environment is None or not self._lost:
+        runtime = self.runtime
+        if runtime.environment is None or not self._lost:
             return
-        if self.process.running:
+        if runtime.process.running:
             # Without its socket it is of no use; the exit comes back here.
-            self._loop.call_later(0.05, self.process.kill)
-            return
-        text = self.process.exit_text
-        if self.initialised.done():
-            environment.crashed(text)
-            return
-        self.initialised.set_result(
-            InitFailure(
-                error_type="Runtime.ExitError",
-                message=exit_message(text),
-                status="error\tError Type: Runtime.ExitError",
-            )
-        )
-
-    def _output_is_ready(self) -> None:
-        if self._environment is None:
-            self.close_output()
+            self._loop.call_later(0.05, runtime.process.kill)
         else:
-            self._environment.output_is_ready()
-
-    def close_output(self) -> None:
-        if self._output_open:
-            self._output_open = False
-            self._loop.remove_reader(self.process.output)
-            self.process.close_output()
+            runtime.tell_end()
 
     def close(self) -> None:
         """Let go of the environment and kill the process, if it still runs."""
-        self._environment = None
-        self.close_output()
-        if self.process.running:
-            self.process.kill()
+        self.runtime.close()
         if self._transport is not None:
             self._transport.abort()
-        if not self.initialised.done():
-            self.initialised.set_result(
-                InitFailure(error_type="Sandbox.Failure", message="", status="error")
-            )
+
+
+def posted_failure(error_type: str, posted: bytes) -> InitFailure:
+    """The failure of an init that the runtime has told of itself."""
+    return InitFailure(
+        error_type=error_type,
+        message="",
+        status=f"error\tError Type: {error_type}",
+        posted=posted or msgspec.json.encode({"errorType": error_type}),
+    )
+
+
+def _order(kind: int, payload: bytes) -> bytes:
+    """A frame that is no invocation."""
+    size = INVOCATION.size - 4 + len(payload)
+    return INVOCATION.pack(size, kind, 0, 0, 0, 0, 0.0) + payload
 
 
 def error_payload(error_type: str, request_id: str, text: str) -> bytes:

@@ -74,8 +74,8 @@ class Packages:
         Versions of the same bytes share it. It appears whole: a start that was cut short leaves
         nothing that could be taken for it.
 
-        Differs: it is a directory of the machine under its own name, not `/var/task`, and what
-        keeps it from being written to is its permissions, which root does not heed.
+        Differs: without namespaces functions see it under its own name, not as `/var/task`, and
+        what keeps it from being written to is its permissions, which root does not heed.
         """
         root = self._tasks / code.blob[:32]
         if not root.is_dir():

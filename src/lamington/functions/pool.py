@@ -96,7 +96,8 @@ class Capacity:
     At the cap an idle environment of another function makes room. Those that have been idle for
     a moment are frozen.
 
-    Differs: the concurrency of all accounts counts as one.
+    Differs: the concurrency of all accounts counts as one; how fast AWS lets it grow, and its
+    limit of requests a second for an account, are not imitated: `environments_max` is below both.
     """
 
     def __init__(self, limit: int, *, freezes: bool = False) -> None:
@@ -411,7 +412,7 @@ class Pool:
         return failure
 
     def _as_timeout(self, failure: InitFailure) -> InitFailure:
-        if failure.error_type != "Sandbox.Timedout":
+        if failure.error_type != "Sandbox.Timedout" or failure.refusal is not None:
             return failure
         return InitFailure(
             error_type=failure.error_type,

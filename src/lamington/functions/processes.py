@@ -5,14 +5,17 @@ others: what they do for an invocation (`environment`).
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from lamington.core.errors import FunctionError
+from lamington.functions.api_link import ApiLink
 from lamington.functions.entities import RESPONSE_PAYLOAD_MAX_BYTES, InvalidRuntimeException
 from lamington.functions.external_extensions import ExternalExtensions
+from lamington.functions.forks import SandboxFork
 from lamington.functions.launch import (
     SNAP_START,
     LaunchPlan,
@@ -20,12 +23,13 @@ from lamington.functions.launch import (
     render_variables,
 )
 from lamington.functions.link import (
+    INIT_TIMED_OUT,
     FrameLink,
     InitFailure,
     Request,
     RuntimeLink,
 )
-from lamington.functions.runtime_api import ApiFacts, ApiLink, EnvironmentApi
+from lamington.functions.runtime_api import ApiFacts, EnvironmentApi
 from lamington.functions.sandbox import Sandbox
 from lamington.functions.telemetry import EnvironmentLog
 
@@ -66,6 +70,7 @@ class Processes:
     __slots__ = (
         "_exits",
         "_extensions",
+        "_fork",
         "_log",
         "_loop",
         "_owner",
@@ -91,6 +96,7 @@ class Processes:
         self._exits: set[asyncio.Future[None]] = set()
         self._shutdown: asyncio.Task[None] | None = None
         self.sandbox: Sandbox | None = None
+        self._fork: SandboxFork | None = None
         self.api: EnvironmentApi | None = None
         self.link: RuntimeLink | None = None
         self.extended = False
@@ -106,8 +112,10 @@ class Processes:
         if self._shutdown is not None:
             await self._shutdown
         plan = self._plan
+        spare = None
         if self.sandbox is None:
-            self.sandbox = plan.launcher.open(plan.sandbox, self._temporary)
+            spare = plan.spare
+            self.sandbox = plan.launcher.open(plan.sandbox, self._temporary, spare)
         if self.api is None:
             owner = self._owner
             self.api = EnvironmentApi(_facts(plan), owner, self._loop, owner.noted)
@@ -127,20 +135,21 @@ class Processes:
         if plan.extensions:
             limit_s = await self._start_extensions(sandbox, api, variables, limit_s)
         link = self._make_link(api)
-        link.open(
-            sandbox.spawn(
-                argv,
-                variables,
-                link.process_exited,
-                forked=forked,
-                channel=not link.settles_apart,
+        process = None
+        if spare is not None and sandbox.has_spare:
+            frame = spare.render_configuration(variables, sandbox.task_root, sandbox.layers_root)
+            process = sandbox.take_spare(frame, link.process_exited)
+        if process is None:
+            channel = not link.settles_apart
+            process = sandbox.spawn(
+                argv, variables, link.process_exited, forked=forked, channel=channel
             )
-        )
-        self._exits.add(link.exited)
-        link.exited.add_done_callback(self._exits.discard)
+        link.runtime.open(process)
+        self._exits.add(link.runtime.exited)
+        link.runtime.exited.add_done_callback(self._exits.discard)
         timer = self._loop.call_later(limit_s, _time_out, link, extensions_ready)
         await link.connect()
-        failure = await link.initialised
+        failure = await link.runtime.initialised
         if failure is None:
             api.end_registration()
             failure = await extensions_ready
@@ -172,6 +181,63 @@ class Processes:
         await asyncio.wait([api.registered], timeout=limit_s)
         return max(limit_s - (time.monotonic() - began), 0.0)
 
+    # SnapStart
+
+    @property
+    def hindrance(self) -> str:
+        """Why the runtime, initialised for SnapStart, cannot be forked; "" where it can."""
+        link = self.link
+        if self._plan.extensions:
+            return "it has external extensions"
+        if self._plan.program.family != "python" or not isinstance(link, FrameLink):
+            return f"a process of {self._plan.program.family} cannot be copied"
+        told: dict[str, Any] = json.loads(link.told or b"{}")
+        return str(told.get("hindrance", "it does not tell"))
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the runtime's process runs."""
+        return self.link is not None and self.link.runtime.process.running
+
+    async def fork(self, template: "Processes", limit_s: float) -> InitFailure | None:
+        """Have a template's runtime copied, and wait until the copy is ready to serve.
+
+        The copy lives in the template's sandbox, and asks the template's API for credentials.
+        """
+        host, origin = template.sandbox, template.link
+        assert host is not None, "a template is initialised"
+        assert isinstance(origin, FrameLink), "`hindrance` says so"
+        if self._fork is not None and not self._fork.is_of(host):
+            self._fork.close()
+            self._fork = None
+        if self._fork is None:
+            self._fork = SandboxFork(host, self._plan.version.memory_size_mb)
+        link = FrameLink(self._owner, self._loop)
+        self.link = link
+        process, descriptors = self._fork.fork(link.process_exited)
+        link.runtime.open(process)
+        self._exits.add(link.runtime.exited)
+        link.runtime.exited.add_done_callback(self._exits.discard)
+        variables = {"AWS_LAMBDA_LOG_STREAM_NAME": self._log.stream_name}
+        origin.fork(json.dumps({"variables": variables}).encode(), descriptors)
+        timer = self._loop.call_later(limit_s, link.runtime.init_timed_out)
+        await link.connect()
+        failure = await link.runtime.initialised
+        timer.cancel()
+        return failure
+
+    async def restore(self, limit_s: float) -> InitFailure | None:
+        """Let a runtime that is initialised for SnapStart go on by itself, until it is ready."""
+        link = self.link
+        if not isinstance(link, FrameLink):
+            return None
+        self.thaw()
+        restored = link.restore()
+        timer = self._loop.call_later(limit_s, link.runtime.init_timed_out)
+        failure = await restored
+        timer.cancel()
+        return failure
+
     # Telling and asking
 
     def tell(self, request: Request, deadline_ms: int) -> None:
@@ -198,21 +264,25 @@ class Processes:
     @property
     def out_of_memory(self) -> bool:
         """Whether one of them was ended for its memory since the last start."""
-        return self.sandbox is not None and self.sandbox.out_of_memory
+        part = self._fork or self.sandbox
+        return part is not None and part.out_of_memory
 
     def memory_kb(self) -> int:
         """The most memory that they were seen to hold since the last start."""
-        return self.sandbox.memory_kb() if self.sandbox is not None else 0
+        part = self._fork or self.sandbox
+        return part.memory_kb() if part is not None else 0
 
     # Between invocations
 
     def freeze(self) -> None:
-        if self.sandbox is not None:
-            self.sandbox.freeze()
+        part = self._fork or self.sandbox
+        if part is not None:
+            part.freeze()
 
     def thaw(self) -> None:
-        if self.sandbox is not None:
-            self.sandbox.thaw()
+        part = self._fork or self.sandbox
+        if part is not None:
+            part.thaw()
 
     # End
 
@@ -240,7 +310,7 @@ class Processes:
         """
         if gently and self.extended:
             if self.link is not None:
-                self.link.process.terminate()
+                self.link.runtime.process.terminate()
             await self._shut_extensions_down("SPINDOWN")
         self.kill_runtime()
         if self._shutdown is not None:
@@ -249,6 +319,8 @@ class Processes:
             await asyncio.wait(list(self._exits))
         if self._extensions is not None:
             self._extensions.close()
+        if self._fork is not None:
+            self._fork.close()
         if self.sandbox is not None:
             await self.sandbox.close()
         if self.api is not None:
@@ -265,11 +337,9 @@ class Processes:
 
 
 def _time_out(link: RuntimeLink, extensions_ready: "asyncio.Future[InitFailure | None]") -> None:
-    link.init_timed_out()
+    link.runtime.init_timed_out()
     if not extensions_ready.done():
-        extensions_ready.set_result(
-            InitFailure(error_type="Sandbox.Timedout", message="", status="timeout")
-        )
+        extensions_ready.set_result(INIT_TIMED_OUT)
 
 
 def _refused(error_type: str, message: str) -> InitFailure:
@@ -287,5 +357,7 @@ def _facts(plan: LaunchPlan) -> ApiFacts:
         response_max_bytes=RESPONSE_PAYLOAD_MAX_BYTES,
         runtime_speaks_api=plan.program.family == "provided",
         snap_start=plan.init_type == SNAP_START,
+        credentials=plan.credentials,
+        credentials_token=plan.credentials_token,
         json_logs=plan.version.log_format == "JSON",
     )

@@ -157,7 +157,8 @@ class EventQueue:
 
     AWS: Lambda developer guide, asynchronous invocation; delivery is at least once.
     Differs: a function that is not Active yet is waited for like one that is throttled; an event
-    that the loop detection stops has the condition `RetriesExhausted` (AWS's is not documented).
+    that the loop detection stops has the condition `RetriesExhausted` (AWS's is not documented); a
+    kill loses no accepted event, but a power cut may lose those of the last moment.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 import msgspec
@@ -29,13 +30,13 @@ from lamington.functions.extensions import (
     refuse,
     render_invoke,
 )
+from lamington.functions.launch import CREDENTIALS_PATH
 from lamington.functions.link import (
     ERROR,
     RESULT,
     InitFailure,
-    LinkedEnvironment,
     Request,
-    exit_message,
+    posted_failure,
 )
 from lamington.functions.runtime_texts import (
     TRANSITIONS,
@@ -47,13 +48,12 @@ from lamington.functions.runtime_texts import (
     render_truncated,
     trailer_payload,
 )
-from lamington.functions.sandbox import IsolatedProcess
 from lamington.functions.telemetry_api import LOGS, TELEMETRY, Telemetry, TelemetryForm
 
 STREAMED_RESPONSE_MAX_BYTES = 209_715_200
-EXIT_GRACE_S = 0.005
 TRUNCATED_GRACE_S = 0.05
 DRAIN_LIMIT_S = 0.5
+CREDENTIALS_LAST: Final = timedelta(hours=6)
 
 RUNTIME: Final = "/2018-06-01/runtime/"
 INVOCATION: Final = RUNTIME + "invocation/"
@@ -90,6 +90,8 @@ class ApiFacts:
     response_max_bytes: int
     runtime_speaks_api: bool
     snap_start: bool = False
+    credentials: tuple[str, str, str] = ("", "", "")
+    credentials_token: str = ""
     json_logs: bool = False
 
 
@@ -102,6 +104,20 @@ class _Invocation:
         self.request_id = request.request_id
         self.body = request.payload
         self.fields = render_next_fields(request, deadline_ms)
+
+
+class ServedRuntime(Protocol):
+    """Who is told what the runtime has asked for: its link."""
+
+    def ready(self) -> None: ...
+
+    def init_failed(self, error_type: str, posted: bytes) -> None: ...
+
+    def stream_began(self, request: ApiRequest) -> None: ...
+
+    def streamed(self, chunk: bytes) -> None: ...
+
+    def received(self, kind: int, payload: bytes) -> None: ...
 
 
 class EnvironmentApi:
@@ -133,7 +149,7 @@ class EnvironmentApi:
             loop,
         )
         self._telemetry = Telemetry(loop, self._note, json_records=facts.json_logs)
-        self._link: ApiLink | None = None
+        self._link: ServedRuntime | None = None
         self._state = RuntimeState.STARTED
         self._polls: list[ApiRequest] = []
         self._restore_poll: ApiRequest | None = None
@@ -160,6 +176,7 @@ class EnvironmentApi:
                 **self._routes,
                 RUNTIME + "restore/next": ("GET", self._restore_next),
                 RUNTIME + "restore/error": ("POST", self._restore_error),
+                CREDENTIALS_PATH: ("GET", self._credentials),
             }
 
     # What the environment does.
@@ -272,11 +289,11 @@ class EnvironmentApi:
 
     # The link's side.
 
-    def attach(self, link: "ApiLink") -> None:
+    def attach(self, link: "ServedRuntime") -> None:
         self._link = link
         self._reset_runtime()
 
-    def detach(self, link: "ApiLink") -> None:
+    def detach(self, link: "ServedRuntime") -> None:
         if self._link is link:
             self._link = None
             self._reset_runtime()
@@ -447,8 +464,23 @@ class EnvironmentApi:
         if not self._move(request, RuntimeState.RESTORE_ERROR):
             return
         self.error_type = known_error_type(request.field(FUNCTION_ERROR_TYPE))
-        self._settle_restore(_posted_failure(self.error_type, request.body))
+        self._settle_restore(posted_failure(self.error_type, request.body))
         request.answer(202, ACCEPTED)
+
+    def _credentials(self, request: ApiRequest) -> None:
+        """The role's credentials, to those who have the token."""
+        if request.field(b"authorization") != self._facts.credentials_token:
+            request.answer(403, b"", "")
+            return
+        key, secret, token = self._facts.credentials
+        expires = datetime.now(UTC) + CREDENTIALS_LAST
+        shown = {
+            "AccessKeyId": key,
+            "SecretAccessKey": secret,
+            "Token": token,
+            "Expiration": f"{expires:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        request.answer(200, msgspec.json.encode(shown))
 
     def _settle_restore(self, failure: InitFailure | None) -> None:
         restored, self._restored = self._restored, None
@@ -560,140 +592,6 @@ class _StreamedResponse:
     def broken(self) -> None:
         payload = render_truncated(self._request_id)
         self._api.end_stream(ERROR, payload, "Runtime.TruncatedResponse")
-
-
-class ApiLink:
-    """The engine's end of a runtime that speaks the HTTP Runtime API."""
-
-    settles_apart = True
-
-    def __init__(
-        self,
-        environment: LinkedEnvironment,
-        api: EnvironmentApi,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._environment: LinkedEnvironment | None = environment
-        self._api = api
-        self._loop = loop
-        self._stream: ApiRequest | None = None
-        self._output_open = False
-        self.initialised: asyncio.Future[InitFailure | None] = loop.create_future()
-        self.exited: asyncio.Future[None] = loop.create_future()
-        self.process: IsolatedProcess
-        api.attach(self)
-
-    # What the environment does.
-
-    def open(self, process: IsolatedProcess) -> None:
-        self.process = process
-        self._loop.add_reader(process.output, self._output_is_ready)
-        self._output_open = True
-
-    async def connect(self) -> None:
-        """Nothing: the runtime connects to us."""
-
-    def hand_over(self, request: Request, deadline_ms: int, attend_s: float) -> None:
-        self._api.hand_over(request, deadline_ms)
-
-    def pause(self) -> None:
-        if self._stream is not None:
-            self._stream.pause()
-
-    def resume(self) -> None:
-        if self._stream is not None:
-            self._stream.resume()
-
-    def init_timed_out(self) -> None:
-        if not self.initialised.done():
-            self.initialised.set_result(
-                InitFailure(error_type="Sandbox.Timedout", message="", status="timeout")
-            )
-
-    def process_exited(self) -> None:
-        if not self.exited.done():
-            self.exited.set_result(None)
-        # What it has posted may still be on its way.
-        self._loop.call_later(EXIT_GRACE_S, self._end)
-
-    def close_output(self) -> None:
-        if self._output_open:
-            self._output_open = False
-            self._loop.remove_reader(self.process.output)
-            self.process.close_output()
-
-    def close(self) -> None:
-        """Let go of the environment and kill the process, if it still runs."""
-        self._environment = None
-        self._stream = None
-        self._api.detach(self)
-        if hasattr(self, "process"):
-            self.close_output()
-            if self.process.running:
-                self.process.kill()
-        if not self.initialised.done():
-            self.initialised.set_result(
-                InitFailure(error_type="Sandbox.Failure", message="", status="error")
-            )
-
-    # The API's side.
-
-    def ready(self) -> None:
-        if not self.initialised.done():
-            self.initialised.set_result(None)
-
-    def init_failed(self, error_type: str, posted: bytes) -> None:
-        if not self.initialised.done():
-            self.initialised.set_result(_posted_failure(error_type, posted))
-
-    def stream_began(self, request: ApiRequest) -> None:
-        self._stream = request
-        if self._environment is not None:
-            content_type = request.field(b"content-type") or "application/octet-stream"
-            self._environment.stream_began(content_type)
-
-    def streamed(self, chunk: bytes) -> None:
-        if self._environment is not None:
-            self._environment.streamed(chunk)
-
-    def received(self, kind: int, payload: bytes) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.resume()
-        environment = self._environment
-        if environment is not None:
-            environment.received(kind, 0, 0, payload)
-
-    def _end(self) -> None:
-        environment = self._environment
-        if environment is None:
-            return
-        text = self.process.exit_text
-        if self.initialised.done():
-            environment.crashed(text)
-            return
-        self.initialised.set_result(
-            InitFailure(
-                error_type="Runtime.ExitError",
-                message=exit_message(text),
-                status="error\tError Type: Runtime.ExitError",
-            )
-        )
-
-    def _output_is_ready(self) -> None:
-        if self._environment is None:
-            self.close_output()
-        else:
-            self._environment.output_is_ready()
-
-
-def _posted_failure(error_type: str, posted: bytes) -> InitFailure:
-    return InitFailure(
-        error_type=error_type,
-        message="",
-        status=f"error\tError Type: {error_type}",
-        posted=posted or msgspec.json.encode({"errorType": error_type}),
-    )
 
 
 def _pong(request: ApiRequest) -> None:

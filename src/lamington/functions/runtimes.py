@@ -37,8 +37,12 @@ WRAPPER_VARIABLE: Final = "AWS_LAMBDA_EXEC_WRAPPER"
 
 SPARE_FLAG: Final = "--spare"
 
-_READ_AT_START: Final = ("NODE_", "LD_", "UV_", "OPENSSL_", "SSL_", "LANG", "LC_")
-"""How variables begin that the loader, libuv, OpenSSL or V8 read but once."""
+_READ_AT_START: Final = (
+    *("LD_", "LANG", "LC_", "MALLOC_", "GLIBC_TUNABLES"),
+    *("NODE_", "UV_", "OPENSSL_", "SSL_"),
+    *("JAVA_", "JDK_JAVA_", "_JAVA_"),
+)
+"""How variables begin that the loader, the C library, Node.js or the JVM read but once."""
 
 _WRAPPER_LEAST: Final[Mapping[Family, tuple[int, int]]] = {"python": (3, 8), "nodejs": (10, 0)}
 
@@ -232,7 +236,7 @@ def fits_spare(program: RuntimeProgram, variables: Mapping[str, str]) -> bool:
 
     Some are read once, when a process starts.
     """
-    return program.family == "nodejs" and not any(
+    return program.family in ("nodejs", "java") and not any(
         name == WRAPPER_VARIABLE or (name != "NODE_PATH" and name.startswith(_READ_AT_START))
         for name in variables
     )
@@ -274,9 +278,12 @@ def provided_entrypoint(
 def sdk_modules() -> dict[str, str]:
     """Where what Python functions get of AWS's SDK is installed, by file name.
 
+    The module of SnapStart's hooks is beside it, and is ours.
+
     Differs: the versions are those that the engine has, not those of AWS's runtime.
     """
-    found = {}
+    hooks = BOOTSTRAPS / "python" / "snapshot_restore_py.py"
+    found = {hooks.name: str(hooks.absolute())}
     for name in SDK_PACKAGES:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:

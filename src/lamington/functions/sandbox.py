@@ -57,6 +57,12 @@ class Places:
     runtime_root: str
 
 
+WALLED_PLACES = Places(
+    task_root="/var/task", layers_root="/opt", temporary="/tmp", runtime_root="/var/runtime"
+)
+"""AWS's own, which are to be had in namespaces."""
+
+
 class SandboxOwner(Protocol):
     """Whom a sandbox tells of its state: the launcher."""
 
@@ -73,6 +79,18 @@ class SandboxOwner(Protocol):
     def woken(self, sandbox: "Sandbox", /) -> None:
         """Its processes may work, so that its memory is to be looked at."""
         ...
+
+
+class SharedPart(Protocol):
+    """What one environment has of a sandbox that others have too (`forks`)."""
+
+    active: bool
+
+    def check_memory(self) -> int: ...
+
+    def has(self, process: "IsolatedProcess") -> bool: ...
+
+    def killed_for_memory(self) -> None: ...
 
 
 class IsolatedProcess:
@@ -101,6 +119,10 @@ class IsolatedProcess:
         """Its number on this machine, 0 until it has begun."""
         self.running = True
         self.output_ended = False
+
+    def pass_to(self, exited: Callable[[], None]) -> None:
+        """Tell somebody else of its end than was to be told."""
+        self._exited = exited
 
     def has_output(self) -> bool:
         """Whether `read_output` has something to return, at a third of its cost."""
@@ -147,6 +169,11 @@ class IsolatedProcess:
         """How it ended, in AWS's words: `exit status 1`, `signal: killed`, "" for a clean exit."""
         return "" if self.running else exit_text(self._status)
 
+    def is_born(self, pid: int) -> None:
+        """Take note that another process has forked it, of this number in the sandbox."""
+        if self.running:
+            self._sandbox.adopt(self, pid)
+
     def say(self, text: str) -> None:
         """Put words into its output: it will never write any itself."""
         if self.output >= 0:
@@ -177,6 +204,11 @@ class Sandbox:
         self._events = -1
         self._packets: PacketSocket | None = None
         self._processes: dict[int, IsolatedProcess] = {}
+        self._spare: IsolatedProcess | None = None
+        self._forks: set[SharedPart] = set()
+        self._unborn: set[int] = set()
+        self.on_vacant: Callable[[], None] | None = None
+        """Is called when the last fork of its process is gone."""
         self._count = 0
         self._watch = -1
         self.pid = 0
@@ -303,6 +335,117 @@ class Sandbox:
             self._loop.call_soon(self._all_ended)
         return process
 
+    def spawn_spare(
+        self, argv: Sequence[str], variables: Mapping[str, str], exited: Callable[[], None]
+    ) -> None:
+        """Start a process, in namespaces, before it is known which function it is for.
+
+        It waits for its configuration; `exited` is called if it ends before that.
+        """
+        self._count += 1
+        output, theirs_output = os.pipe()
+        os.set_blocking(output, False)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        process = IsolatedProcess(self, self._count, ours, output, exited)
+        self._spare = self._processes[self._count] = process
+        order = {
+            "do": "spawn",
+            "id": self._count,
+            "argv": list(argv),
+            "env": dict(variables),
+            "cwd": WALLED_PLACES.task_root,
+            "layers": WALLED_PLACES.layers_root,
+            "forked": False,
+            "spare": True,
+        }
+        self._send(order, [theirs_output, theirs.detach()])
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether a process waits in it for its function."""
+        return self._spare is not None
+
+    def take_spare(self, frame: bytes, exited: Callable[[], None]) -> IsolatedProcess | None:
+        """Let the spare process be the function's, once, by a frame that says what it becomes.
+
+        None where there is none: then `spawn` starts one. The frame goes by way of the sandbox's
+        first process, which has put the code in its place by then.
+        """
+        process = self._spare
+        if process is None or not process.running:
+            self._end_spare()
+            return None
+        self._spare = None
+        process.pass_to(exited)
+        self._wake()
+        order = {"do": "configure", "cwd": self.task_root, "frame": frame.decode("latin-1")}
+        self._send(order, [os.dup(process.channel.fileno())])
+        return process
+
+    def _end_spare(self) -> None:
+        """Let go of a process that nobody took."""
+        process, self._spare = self._spare, None
+        if process is not None:
+            process.close_output()
+            process.channel.close()
+
+    # Forks of its process, for environments of their own
+
+    def await_fork(self, exited: Callable[[], None]) -> tuple[IsolatedProcess, list[int]]:
+        """A process that one of its own is to fork, with the descriptors that are for it.
+
+        They are its channel and its output; the caller passes them on and closes them.
+        """
+        self._count += 1
+        output, theirs_output = os.pipe()
+        os.set_blocking(output, False)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        process = IsolatedProcess(self, self._count, ours, output, exited)
+        self._processes[self._count] = process
+        self._unborn.add(self._count)
+        if self._dead or self._closing:
+            self._loop.call_soon(self._all_ended)
+        return process, [theirs.detach(), theirs_output]
+
+    def adopt(self, process: IsolatedProcess, pid: int) -> None:
+        """Have the first process treat a fork as one that it has spawned."""
+        self._unborn.discard(process.number)
+        self._send({"do": "adopt", "id": process.number, "pid": pid})
+
+    def add_fork(self, part: SharedPart) -> None:
+        self._forks.add(part)
+        self._limit_forks()
+
+    def remove_fork(self, part: SharedPart) -> None:
+        self._forks.discard(part)
+        self._limit_forks()
+        self.rest()
+        if not self._forks and self.on_vacant is not None:
+            self.on_vacant()
+
+    def _limit_forks(self) -> None:
+        """Let the group hold what its forks and their template may hold together."""
+        if self._group is not None and not self._closing:
+            plan = self._plan
+            with contextlib.suppress(OSError):
+                memory_mb = plan.memory_mb * (len(self._forks) + 1)
+                self._group.limit(memory_mb, plan.ephemeral_storage_mb)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether environments of their own live in it."""
+        return bool(self._forks)
+
+    def wake(self) -> None:
+        """Look at the memory of those of its forks that may work."""
+        self._wake()
+
+    def rest(self) -> None:
+        """Look at the memory of none but the forks that may work."""
+        self.active = any(each.active for each in self._forks)
+
     # Memory
 
     @property
@@ -320,6 +463,8 @@ class Sandbox:
 
     def check_memory(self) -> int:
         """End its processes if they hold more memory than they may; what they hold, in KiB."""
+        if self._forks:
+            return sum(each.check_memory() for each in list(self._forks) if each.active)
         if self._over or not self._processes or self._closing:
             return 0
         held = self._look()
@@ -345,10 +490,24 @@ class Sandbox:
     def _memory_event(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._events)
+        if self._forks:
+            return  # Whose end it is shows when it has ended.
         self._note_kills()
         if self._over and not self._closing:
             # The kernel has ended one of them; the rest would go on without it.
             self._send({"do": "kill", "id": 0})
+
+    def _note_end(self, process: IsolatedProcess) -> None:
+        """Take note of the kernel's kills; among forks it was the one that has just ended."""
+        before = self._kills
+        self._note_kills()
+        if self._forks and self._over and self._group is not None:
+            self._over = False
+            with contextlib.suppress(OSError):
+                self._kills = self._group.kills()
+            for each in self._forks:
+                if self._kills > before and each.has(process):
+                    each.killed_for_memory()
 
     def _note_kills(self) -> None:
         if self._group is not None:
@@ -388,6 +547,11 @@ class Sandbox:
 
     def kill(self, process: IsolatedProcess) -> None:
         """End one of its processes with all that it has started."""
+        if process.number in self._unborn:
+            self._unborn.discard(process.number)
+            del self._processes[process.number]
+            process.ended(signal.SIGKILL)
+            return
         self._send({"do": "kill", "id": process.number})
 
     async def close(self) -> None:
@@ -395,6 +559,7 @@ class Sandbox:
         if not self._closing:
             self._closing = True
             self.active = False
+            self._end_spare()
             self._close_packets()
             if self._watch < 0 and not self._gone.done():
                 # It has not begun: it ends when it finds its socket closed.
@@ -461,7 +626,7 @@ class Sandbox:
         elif what == "exited":
             process = self._processes.pop(report["id"], None)
             if process is not None:
-                self._note_kills()
+                self._note_end(process)
                 process.ended(report["status"])
         elif what == "failed":
             self.failure = report["why"]

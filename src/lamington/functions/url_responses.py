@@ -55,6 +55,10 @@ class StreamingInvoker(Protocol):
 
     async def invoke_streamed(self, invocation: Invocation) -> StreamedAnswer: ...
 
+    def knows(self, function_arn: str) -> bool:
+        """Whether the ARN need not be looked up: it was invoked, and nothing has changed since."""
+        ...
+
 
 def buffered_response(payload: bytes) -> Response:
     """The response that a function's whole answer stands for; 502 where it stands for none.

@@ -10,13 +10,16 @@ from lamington.functions.launch import LaunchPlan, render_variables
 from lamington.functions.link import error_payload, exit_message
 from lamington.functions.runtimes import RuntimeProgram
 from lamington.functions.sandbox import Places, Sandbox, SandboxPlan
+from lamington.functions.spares import SpareCommand
 from lamington.functions.telemetry import EnvironmentLog
 
 
 class NoSandboxes:
     """Opens none: variables need no process."""
 
-    def open(self, plan: SandboxPlan, temporary: Path) -> Sandbox:
+    def open(
+        self, plan: SandboxPlan, temporary: Path, spare: SpareCommand | None = None
+    ) -> Sandbox:
         raise AssertionError("nothing is started")
 
 

@@ -168,6 +168,11 @@ async def test_invoker_is_told_of_a_change(
     assert world.invoker.forgotten == ["f"]
 
 
+async def test_invoker_may_prepare_for_what_was_created(world: LambdaWorld) -> None:
+    await world.create()
+    assert world.invoker.expected == ["f"]
+
+
 async def test_dry_run_of_an_update_changes_nothing(world: LambdaWorld) -> None:
     before = (await world.create())["CodeSha256"]
     answered = await world.call(

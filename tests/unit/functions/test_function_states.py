@@ -9,6 +9,7 @@ import pytest
 from fakes_functions import ARN, LambdaWorld, archive, archive_with_link, lambda_world
 from lamington.core.errors import AwsError
 from lamington.functions.entities import ResourceConflictException
+from lamington.functions.link import InitFailure
 from lamington.functions.operations.registry import FunctionRegistry
 
 UPDATES: list[tuple[str, dict[str, Any]]] = [
@@ -232,3 +233,31 @@ async def test_snapshot_is_there_when_its_version_is_active(world: LambdaWorld) 
     assert shown["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
     latest = await world.call("GetFunctionConfiguration", FunctionName="f")
     assert latest["SnapStart"]["OptimizationStatus"] == "Off"
+
+
+@pytest.mark.parametrize(
+    ("error_type", "status", "code"),
+    [
+        ("Runtime.ImportModuleError", "error", "FunctionError.RuntimeInitError"),
+        ("Sandbox.Timedout", "timeout", "FunctionError.InitTimeout"),
+        ("Extension.Crash", "error", "FunctionError.ExtensionInitError"),
+    ],
+)
+async def test_version_whose_snapshot_fails_is_failed_and_refuses_invocations(
+    world: LambdaWorld, error_type: str, status: str, code: str
+) -> None:
+    await world.create(SnapStart={"ApplyOn": "PublishedVersions"})
+    world.invoker.snapshot_failure = InitFailure(error_type=error_type, message="", status=status)
+    await world.call("PublishVersion", FunctionName="f")
+    await world.functions.settled()
+    shown = await world.call("GetFunctionConfiguration", FunctionName="f:1")
+    assert (shown["State"], shown["StateReasonCode"]) == ("Failed", code)
+    assert shown["SnapStart"]["OptimizationStatus"] == "Off"
+    with pytest.raises(ResourceConflictException, match="state: Failed"):
+        _serving(world.registry, ":1")
+
+
+async def test_snapshot_is_made_of_published_versions_only(world: LambdaWorld) -> None:
+    await world.create(SnapStart={"ApplyOn": "PublishedVersions"}, Publish=True)
+    await world.functions.settled()
+    assert world.invoker.snapshots == ["f:1"]

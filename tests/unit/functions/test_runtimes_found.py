@@ -122,11 +122,24 @@ def test_wrapper_starts_the_runtimes_that_take_one(program: RuntimeProgram, take
         ("NODE_PATH", True),
         ("NODE_OPTIONS", False),
         ("LD_PRELOAD", False),
+        ("JAVA_TOOL_OPTIONS", False),
+        ("JDK_JAVA_OPTIONS", False),
+        ("_JAVA_OPTIONS", False),
+        ("LANG", False),
+        ("TZ", True),
+        ("PATH", True),
         ("AWS_LAMBDA_EXEC_WRAPPER", False),
     ],
 )
 def test_process_that_runs_takes_no_variable_that_is_read_at_start(name: str, fits: bool) -> None:
-    assert fits_spare(node(), {name: "x"}) == fits
+    java = RuntimeProgram(identifier="java17", family="java", argv=("j",))
+    assert fits_spare(node(), {name: "x"}) == fits_spare(java, {name: "x"}) == fits
+
+
+def test_python_and_provided_runtimes_have_no_spare_process() -> None:
+    provided = RuntimeProgram(identifier="provided.al2023", family="provided", argv=())
+    assert not fits_spare(python("python3.13"), {})
+    assert not fits_spare(provided, {})
 
 
 def test_sdk_directory_holds_boto3_and_no_more_than_it_needs(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ cut off. Left to others: what a change is of (`functions`, `versions`), how it s
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,9 +17,19 @@ from lamington.functions.entities import (
     FunctionChange,
     FunctionVersion,
     InvalidParameterValueException,
+    InvalidRuntimeException,
 )
+from lamington.functions.link import InitFailure
 from lamington.functions.operations.registry import FunctionRegistry, version_key
 from lamington.functions.packages import Packages
+from lamington.functions.snapshots import starts_from_snapshot
+
+_INIT_CODES: Mapping[str, str] = {
+    "Runtime.InvalidEntrypoint": "FunctionError.InvalidEntryPoint",
+    "Extension.Crash": "FunctionError.ExtensionInitError",
+    "Extension.InitError": "FunctionError.ExtensionInitError",
+}
+_INIT_FAILED = "The function failed to initialize: {}"
 
 
 class ChangeHost(Protocol):
@@ -31,6 +41,14 @@ class ChangeHost(Protocol):
 
     async def replace(self, function_name: str, scope: Scope) -> object:
         """The same, but let the old code serve until the new code is loaded."""
+        ...
+
+    async def prepare_snapshot(self, version: FunctionVersion, scope: Scope) -> InitFailure | None:
+        """Initialise what environments of the version are restored from; how it failed."""
+        ...
+
+    def expect(self, function_name: str, scope: Scope) -> None:
+        """Get ready for the first invocation of a function that is there now."""
         ...
 
 
@@ -101,6 +119,10 @@ class FunctionChanges:
             failed = await self._replace(scope, change.function_name)
             if not self._is_current(scope, change, version):
                 return
+        if failed is None and starts_from_snapshot(version):
+            failed = await self._prepare_snapshot(scope, version)
+            if not self._is_current(scope, change, version):
+                return
         if failed is not None:
             code, reason = failed
             row = replace(change, failure_code=code, failure_reason=reason)
@@ -108,6 +130,8 @@ class FunctionChanges:
         else:
             self._finish(scope, change, version)
         self._host.forget(change.function_name, scope)
+        if failed is None:
+            self._host.expect(change.function_name, scope)
         self._on_end(change.function_name, scope)
 
     def _target(self, scope: Scope, change: FunctionChange) -> FunctionVersion | None:
@@ -143,6 +167,26 @@ class FunctionChanges:
         except AwsError as refusal:
             return "InvalidRuntime", refusal.message
         return None
+
+    async def _prepare_snapshot(
+        self, scope: Scope, version: FunctionVersion
+    ) -> tuple[str, str] | None:
+        """Have the snapshot made of a version that is published; code and text if it fails.
+
+        AWS: the version is pending meanwhile, and fails with its function.
+        """
+        try:
+            failure = await self._host.prepare_snapshot(version, scope)
+        except InvalidRuntimeException as refusal:
+            return "InvalidRuntime", refusal.message
+        except AwsError as refusal:
+            return "InternalError", refusal.message
+        if failure is None:
+            return None
+        if failure.outcome == "timeout":
+            return "FunctionError.InitTimeout", _INIT_FAILED.format(failure.error_type)
+        code = _INIT_CODES.get(failure.error_type, "FunctionError.RuntimeInitError")
+        return code, _INIT_FAILED.format(failure.error_type)
 
     def _finish(self, scope: Scope, change: FunctionChange, version: FunctionVersion) -> None:
         """Let the version serve under a new revision.

@@ -49,7 +49,6 @@ NOT_EMULATED: Mapping[str, str] = {
     "KMSKeyArn": "keeps its environment variables unencrypted on this machine",
     "TracingConfig": "sends no traces to X-Ray",
     "FileSystemConfigs": "has no file system mounted",
-    "SnapStart": "starts without snapshots",
     "CodeSigningConfigArn": "runs code whose signature is not checked",
     "TenancyConfig": "shares its execution environments between tenants",
     "CapacityProviderConfig": "runs on this machine, not on a capacity provider",
@@ -89,7 +88,6 @@ def unemulated(version: FunctionVersion, function: Function | None = None) -> li
         "CodeSigningConfigArn": function and function.code_signing_config_arn,
         "VpcConfig": settings.get("VpcConfig", {}).get("SubnetIds"),
         "TracingConfig": settings.get("TracingConfig", {}).get("Mode") == "Active",
-        "SnapStart": settings.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions",
         "Architectures": "arm64" in version.architectures,
     }
     sentences = [

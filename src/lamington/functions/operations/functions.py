@@ -20,6 +20,7 @@ from lamington.functions.entities import (
     ResourceConflictException,
 )
 from lamington.functions.invoke import Invocation, InvocationResult
+from lamington.functions.link import InitFailure
 from lamington.functions.operations.changes import FunctionChanges
 from lamington.functions.operations.code_signing import CodeSigningOperations
 from lamington.functions.operations.concurrency import ConcurrencyOperations
@@ -76,9 +77,17 @@ class FunctionHost(Protocol):
 
     async def invoke_streamed(self, invocation: Invocation) -> StreamedAnswer: ...
 
+    def knows(self, function_arn: str) -> bool: ...
+
     def forget(self, function_name: str, scope: Scope) -> None: ...
 
     async def replace(self, function_name: str, scope: Scope) -> object: ...
+
+    async def prepare_snapshot(
+        self, version: FunctionVersion, scope: Scope
+    ) -> InitFailure | None: ...
+
+    def expect(self, function_name: str, scope: Scope) -> None: ...
 
     def set_provisioned(
         self, scope: Scope, function_name: str, version: str, count: int

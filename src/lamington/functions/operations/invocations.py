@@ -113,7 +113,8 @@ class InvocationOperations:
     def _invocation(self, params: Params, scope: Scope, kind: InvocationType) -> Invocation:
         """What a request asks to be run; raises in the order in which the service checks."""
         reference = parse_reference(params["FunctionName"], scope, params.get("Qualifier") or "")
-        self._registry.version(reference)
+        if not self._invoker.knows(reference.arn):
+            self._registry.version(reference)
         headers: Headers = (params.get("RequestMetadata") or {}).get("HTTPHeaders") or Headers()
         payload = _bytes(params.get("Payload"))
         if payload:

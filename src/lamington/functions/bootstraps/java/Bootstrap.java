@@ -37,7 +37,7 @@ public final class Bootstrap {
         System.setProperty("org.crac.Core.Compat", "lamington.runtime.crac");
         Functions.Entry entry = load(functions, logs, channel, output);
         if ("snap-start".equals(System.getenv("AWS_LAMBDA_INITIALIZATION_TYPE"))) {
-            runHooks(logs, channel, output);
+            beforeSnapshot(logs, channel, output);
         }
         output.flushAll();
         channel.send(Channel.READY);
@@ -60,22 +60,38 @@ public final class Bootstrap {
     }
 
     /**
-     * Run the hooks of SnapStart.
+     * Run the hooks before the snapshot of SnapStart, and wait for the restore.
      *
-     * <p>AWS: the first ones run once for a version, the others in each environment. Here a JVM cannot be
-     * copied: both run in each environment's init.
+     * <p>AWS: these run once for a version. Differs: a JVM cannot be copied: they run in each
+     * environment, at the end of its init, which is made ahead of need.
      */
-    private static void runHooks(Logs logs, Channel channel, Output output) throws IOException {
+    private static void beforeSnapshot(Logs logs, Channel channel, Output output) throws IOException {
         try {
             Core.getGlobalContext().beforeCheckpoint(null);
+        } catch (Exception error) {
+            fail(error, logs, channel, output);
+        }
+        output.flushAll();
+        channel.send(Channel.READY);
+        channel.receive();
+        if (channel.kind != Channel.RESTORE) {
+            throw new IOException("a snapshot is restored before it serves");
+        }
+        try {
             Core.getGlobalContext().afterRestore(null);
         } catch (Exception error) {
-            logs.error(Fault.of(error, true).report());
-            output.flushAll();
-            Fault.render(error, channel.reply);
-            channel.send(Channel.INIT_ERROR);
-            System.exit(64);
+            fail(error, logs, channel, output);
         }
+    }
+
+    /** Report what hooks have thrown, and end. */
+    private static void fail(Exception error, Logs logs, Channel channel, Output output)
+            throws IOException {
+        logs.error(Fault.of(error, true).report());
+        output.flushAll();
+        Fault.render(error, channel.reply);
+        channel.send(Channel.INIT_ERROR);
+        System.exit(64);
     }
 
     private static void serve(Channel channel, Functions.Entry entry, Logs logs, Output output)

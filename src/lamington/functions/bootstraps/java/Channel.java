@@ -18,7 +18,7 @@ import java.util.Arrays;
  */
 final class Channel {
     static final int READY = 1, INIT_ERROR = 2, RESULT = 3, ERROR = 4, FATAL = 5;
-    static final int INVOKE_ATTENTIVELY = 2, CONFIGURE = 3;
+    static final int INVOKE_ATTENTIVELY = 2, CONFIGURE = 3, RESTORE = 5;
 
     private static final int HEADER_BYTES = 21;
     private static final int SMALL_BYTES = 8192; // the JDK reads and writes so much without malloc

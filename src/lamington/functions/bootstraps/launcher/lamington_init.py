@@ -6,7 +6,8 @@ The engine's orders and its own reports are JSON, one a packet:
 
 - `open` (where the code and the layers are, the size of /tmp), `spawn` (with two descriptors at
   most: the output, the channel), `configure` (what a process that was spawned as a spare becomes,
-  with the engine's end of its channel), `kill` (one process with what it started; 0: everything)
+  with the engine's end of its channel), `adopt` (a process that one of them has forked and left
+  to this one), `kill` (one process with what it started; 0: everything)
 - `hello`, `opened`, `spawned`, `exited`, `failed`
 """
 
@@ -41,6 +42,7 @@ LOCKED_BYTES_MAX = 65_536
 
 CHANNEL = 3
 KILL_ROUNDS_MAX = 400
+STRAYS_MAX = 256
 
 
 class Layout:
@@ -83,11 +85,7 @@ def send(
     if process:
         credentials = struct.pack("iII", process, os.geteuid(), os.getegid())
         ancillary.append((_socket.SOL_SOCKET, SCM_CREDENTIALS, credentials))
-    try:
-        control.sendmsg([json.dumps(message).encode()], ancillary)
-    except (BrokenPipeError, ConnectionResetError):
-        # The engine is gone, and with this process goes all that it has started.
-        os._exit(0)
+    control.sendmsg([json.dumps(message).encode()], ancillary)
 
 
 class Init:
@@ -102,6 +100,8 @@ class Init:
         self._groups = groups
         self._running: dict[int, int] = {}
         """The numbers that the engine has given to the processes, by their own."""
+        self._strays: dict[int, int] = {}
+        """How processes have ended that the engine has not named, or not yet."""
         self._next: tuple[int, _socket.socket] | None = None
         self._usher: _socket.socket | None = None
         """To who waits beside a spare process until that has a function."""
@@ -147,10 +147,10 @@ class Init:
                 self._tell({"did": "failed", "why": str(error)})
         elif what == "spawn":
             return self._spawn(order, descriptors)
-        elif what == "configure" and self._usher is not None:
-            send(self._usher, order, descriptors)
-            self._usher.close()
-            self._usher = None
+        elif what == "configure":
+            self._configure(order, descriptors)
+        elif what == "adopt":
+            self._adopt(order["id"], order["pid"])
         elif what == "kill":
             self._kill(order["id"])
         return None
@@ -167,10 +167,10 @@ class Init:
             kernel.bind(self._hidden(order["layers"]), root.SANDBOX + "/opt", flags=closed)
         elif under_opt:
             # The machine's own programs are in /opt too: each layer's directory for itself.
-            kernel.mount("tmpfs", root.SANDBOX + "/opt", "tmpfs", closed, "size=64k,mode=0755")
+            kernel.mount("tmpfs", root.STAGE + "/opt", "tmpfs", closed, "size=64k,mode=0755")
             layers = self._hidden(order["layers"]) if order["layers"] else ""
             for name in os.listdir(layers) if layers else ():
-                place = f"{root.SANDBOX}/opt/{name}"
+                place = f"{root.STAGE}/opt/{name}"
                 if os.path.isdir(f"{layers}/{name}"):
                     os.mkdir(place)
                 else:
@@ -178,10 +178,27 @@ class Init:
                 kernel.bind(f"{layers}/{name}", place, flags=closed)
         # A file for each 4 KiB, as a disk of this size would have at most.
         options = f"size={order['storage_mb']}m,nr_inodes={order['storage_mb'] * 256},mode=1777"
-        kernel.mount("tmpfs", root.SANDBOX + "/tmp", "tmpfs", closed, options)
+        kernel.mount("tmpfs", root.STAGE + "/tmp", "tmpfs", closed, options)
         root.show_covered(covered, [*self._layout.hidden, *self._layout.shown])
         if under_opt:
-            kernel.remount(root.SANDBOX + "/opt", kernel.MS_RDONLY)
+            kernel.remount(root.STAGE + "/opt", kernel.MS_RDONLY)
+            root.put_in_place("/opt")
+        root.put_in_place("/tmp")
+
+    def _configure(self, order: dict[str, Any], descriptors: list[int]) -> None:
+        usher, self._usher = self._usher, None
+        if usher is None:
+            return
+        packed = struct.pack(f"{len(descriptors)}i", *descriptors)
+        try:
+            usher.sendmsg(
+                [json.dumps(order).encode()],
+                [(_socket.SOL_SOCKET, SCM_RIGHTS, packed)],
+            )
+        except OSError:
+            # It went with the process beside, whose end is told.
+            pass
+        usher.close()
 
     def _hidden(self, path: str) -> str:
         """Where a directory of the machine lies that functions do not see."""
@@ -252,6 +269,20 @@ class Init:
         self._tell({"did": "spawned", "id": order["id"], "pid": pid}, known)
         return None
 
+    def _adopt(self, number: int, pid: int) -> None:
+        """Treat a process as one of those that were spawned; it may have ended already."""
+        ended, status = pid, self._strays.pop(pid, signal.SIGKILL)
+        try:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            pass
+        self._running[pid] = number
+        if ended:
+            self._ended(pid, int(status))
+            return
+        known = pid if self._layout.namespaces else 0
+        self._tell({"did": "spawned", "id": number, "pid": pid}, known)
+
     def _reap(self) -> None:
         while True:
             try:
@@ -268,6 +299,9 @@ class Init:
             self._next = None
         number = self._running.pop(pid, None)
         if number is None:
+            if len(self._strays) >= STRAYS_MAX:
+                del self._strays[next(iter(self._strays))]
+            self._strays[pid] = status
             return
         # What it has started goes with it, as when a sandbox is reset.
         if self._running:

@@ -13,6 +13,7 @@ import lamington_kernel as kernel
 
 SANDBOX = "/sandbox"
 HIDDEN = "/hidden"
+STAGE = "/stage"
 OLD = "/old"
 
 PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/nix", "/gnu")
@@ -25,6 +26,9 @@ PLACES = ("dev", "proc", "tmp", "opt", "run", "home", "var/task", "var/runtime",
 
 COVERED = ("/tmp", "/opt", "/var/task")
 """What each sandbox has for itself: a directory of the machine's beneath is bound once more."""
+
+STAGED = ("/tmp", "/opt")
+"""Those that are made aside and put in their places whole: who runs sees no gap."""
 
 FIRST_USER = 1051
 
@@ -47,6 +51,8 @@ def build(shown: list[str], hidden: list[str], sdk: dict[str, str], user: int, u
     os.chdir("/")
     for place in PLACES:
         os.makedirs(f"{SANDBOX}/{place}")
+    for place in STAGED:
+        os.makedirs(STAGE + place)
     os.mkdir("/proc")
     # An unprivileged process may mount a /proc of its own only where it sees a whole one.
     kernel.mount(f"{OLD}/proc", "/proc", "", kernel.MS_BIND | kernel.MS_REC)
@@ -60,7 +66,13 @@ def build(shown: list[str], hidden: list[str], sdk: dict[str, str], user: int, u
         _bind_like(OLD + real[path], f"{SANDBOX}/var/runtime/{name}")
     # Scripts of layers name the interpreter as AWS does: /var/lang/bin/python3.12.
     os.symlink(sys.base_prefix, f"{SANDBOX}/var/lang")
-    _mask(hidden)
+    masked = _mask(hidden)
+    for each in seen:
+        # Java's bootstrap lies in the engine's data, of which functions see nothing else.
+        if any(each.startswith(path + "/") for path in masked):
+            _show(each, real[each])
+    for path in masked:
+        kernel.remount(SANDBOX + path, kernel.MS_RDONLY)
     kernel.remount("/", kernel.MS_RDONLY)
     kernel.unmount(OLD)
 
@@ -76,18 +88,26 @@ def is_covered(path: str) -> bool:
 
 
 def show_covered(paths: list[str], hidden: list[str]) -> None:
-    """Bind, in a sandbox, what its own /tmp or /opt has covered."""
+    """Bind, in a sandbox, what its own /tmp or /opt is going to cover."""
     for path in paths:
         if is_covered(path):
-            _bind_like(f"{HIDDEN}/{hidden.index(path)}", SANDBOX + path)
+            base = STAGE if path.startswith(STAGED) else SANDBOX
+            _bind_like(f"{HIDDEN}/{hidden.index(path)}", base + path)
 
 
-def _mask(paths: list[str]) -> None:
+def put_in_place(path: str) -> None:
+    """Show what was made aside."""
+    kernel.mount(STAGE + path, SANDBOX + path, "", kernel.MS_MOVE)
+
+
+def _mask(paths: list[str]) -> list[str]:
     """Cover what would be seen for lying among the programs, as a project in /usr/src does."""
+    masked = []
     for path in paths:
         if os.path.isdir(SANDBOX + path) and os.listdir(SANDBOX + path):
-            options = "size=4k,mode=0555"
-            kernel.mount("tmpfs", SANDBOX + path, "tmpfs", kernel.MS_RDONLY, options)
+            kernel.mount("tmpfs", SANDBOX + path, "tmpfs", 0, "size=4k,mode=0555")
+            masked.append(path)
+    return masked
 
 
 def _show_programs(user: int, users: int) -> None:

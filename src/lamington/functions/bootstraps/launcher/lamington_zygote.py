@@ -144,7 +144,7 @@ class Zygote:
                 with contextlib.suppress(OSError):
                     kernel.control(kernel.PR_SET_CHILD_SUBREAPER, 1)
         except OSError as error:
-            init.send(control, {"did": "failed", "why": str(error)})
+            _report(control, {"did": "failed", "why": str(error)})
             os._exit(1)
         work: Callable[[], None] | None
         work = init.Init(self._layout, control, order["user"], descriptors[1:]).run()
@@ -187,6 +187,14 @@ def _reap(*_: object) -> None:
         pass
 
 
+def _report(control: _socket.socket, message: dict[str, Any]) -> None:
+    """Tell the engine; where it is gone, this process goes too."""
+    try:
+        init.send(control, message)
+    except (BrokenPipeError, ConnectionResetError):
+        os._exit(0)
+
+
 def main() -> Callable[[], None]:
     """Run the zygote; what comes back is the work of a process of a sandbox."""
     descriptor = int(sys.argv[1])
@@ -208,11 +216,11 @@ def main() -> Callable[[], None]:
     try:
         zygote.enter(given["sdk"])
     except OSError as error:
-        init.send(control, {"did": "failed", "why": str(error)})
+        _report(control, {"did": "failed", "why": str(error)})
         os._exit(1)
     sys.path_importer_cache.clear()
     gc.collect()
     gc.disable()
     gc.freeze()
-    init.send(control, {"did": "up", "privileged": zygote.is_privileged})
+    _report(control, {"did": "up", "privileged": zygote.is_privileged})
     return zygote.serve()

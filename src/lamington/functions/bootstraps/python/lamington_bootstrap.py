@@ -447,7 +447,7 @@ class Runtime:
     def __init__(self, descriptor: int, attend_s: float) -> None:
         os.set_inheritable(descriptor, False)
         family, kind = _socket.AF_UNIX, _socket.SOCK_STREAM
-        self._socket = _socket.socket(family, kind, 0, fileno=descriptor)
+        self._socket = self.socket = _socket.socket(family, kind, 0, fileno=descriptor)
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._filled = 0
@@ -458,6 +458,11 @@ class Runtime:
         self._cpu_us = 0
         self._sampled: tuple[int, float] = (0, 0.0)
         self._encoder = Encoder(Declared.minor < 12)
+
+    def begin_again(self) -> None:
+        """Count from here: this process is a copy, and its socket a new one."""
+        self._filled = self._count = 0
+        self._sampled = (0, time.process_time())
 
     def send(self, kind: int, payload: bytes) -> None:
         """Write one frame, at once."""
@@ -541,9 +546,20 @@ class Runtime:
             self.send(INIT_ERROR, json.dumps(payload).encode())
             os._exit(1)
         self._encoder.walks = has_named_tuples()
+        snapshot: Any = None
+        told = b""
+        if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            sys.path.insert(0, os.path.dirname(__file__))
+            from lamington_snapshot import Snapshot
+
+            del sys.path[0]
+            snapshot = Snapshot(self)
+            told = snapshot.take()
         sys.stdout.flush()
         sys.stderr.flush()
-        self.send(READY, b"")
+        self.send(READY, told)
+        if snapshot is not None:
+            snapshot.wait()
         return handler
 
     def serve(self, handler: Any) -> None:
