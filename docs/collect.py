@@ -5,7 +5,9 @@ Run `python docs/collect.py` after changing what they tell; a test fails while o
 """
 
 import ast
+import importlib
 import inspect
+import pkgutil
 import re
 import sys
 import tempfile
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import click
 
+import lamington
 from lamington.cli.main import ALIASES, commands
 from lamington.core.errors import AwsError
 from lamington.core.settings import Settings
@@ -214,6 +217,10 @@ def _refusals(refused: Mapping[str, tuple[type[AwsError], str]]) -> list[str]:
 
 
 def _error_rows() -> set[tuple[str, str, str]]:
+    # Some modules are imported when they are first needed only; their errors count as well.
+    for module in pkgutil.walk_packages(lamington.__path__, "lamington."):
+        if "bootstraps" not in module.name and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     return {
         (f"`{error('').code}`", str(error.status), PARTS[error.__module__.split(".")[1]])
         for error in _subclasses(AwsError)
