@@ -90,9 +90,7 @@ class FakeInvoker:
         await self.may_replace.wait()
         self.replaced.append(function_name)
 
-    async def prepare_snapshot(
-        self, version: FunctionVersion, scope: Scope
-    ) -> InitFailure | None:
+    async def prepare_snapshot(self, version: FunctionVersion, scope: Scope) -> InitFailure | None:
         self.snapshots.append(f"{version.function_name}:{version.version}")
         return self.snapshot_failure
 
