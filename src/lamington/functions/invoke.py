@@ -422,7 +422,10 @@ class FunctionInvoker:
         return pool
 
     def _make_pool(self, scope: Scope, version: FunctionVersion) -> Pool:
-        plan = self._plan(scope, version)
+        plan = replace(
+            self._plan(scope, version),
+            credentials=self.credentials(version.role, scope, version.function_name),
+        )
         snapshot: VersionSnapshot | None = None
 
         def launch(pool: Pool, provisioned: bool) -> PooledEnvironment:
@@ -438,7 +441,6 @@ class FunctionInvoker:
             own = replace(
                 plan,
                 init_type=init_type,
-                credentials=self.credentials(version.role, scope, version.function_name),
                 credentials_token=self._ids.hexadecimal(32) if init_type == SNAP_START else "",
             )
             log = self._telemetry.open(scope, version)
