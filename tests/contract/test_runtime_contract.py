@@ -29,7 +29,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 @pytest.fixture(params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    assert is_installed(name), f"{name} has no compiler or interpreter on this machine"
+    if not is_installed(name):
+        pytest.skip(f"{name} has no compiler or interpreter on this machine")
     return name
 
 
