@@ -33,7 +33,7 @@ exports.handler = async () => ({
   above: fs.readdirSync('..').sort(),
   code: fs.readdirSync('/var/task').sort(),
   layers: fs.readdirSync('/opt').sort(),
-  temporary: fs.readdirSync('/tmp'),
+  temporary: fs.readdirSync('/tmp').filter((name) => fs.statSync(`/tmp/${name}`).isFile()),
   mounts: read('/proc/self/mounts'),
   status: read('/proc/self/status'),
   limits: read('/proc/self/limits'),

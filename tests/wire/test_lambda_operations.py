@@ -244,6 +244,8 @@ def test_every_operation_answers_or_is_refused_in_a_modelled_shape(engine: Runni
         if operation == "$wait":
             _wait(client, _filled(params, known))
             continue
+        if operation not in model.operation_names:
+            continue  # Newer than the model that is installed.
         outcome = _called(client, operation, _filled(params, known))
         if not outcome.code:
             _learn(operation, outcome.answer, known)
@@ -259,13 +261,16 @@ def test_every_operation_answers_or_is_refused_in_a_modelled_shape(engine: Runni
     print(f"refused ({len(refused)}): {', '.join(refused)}")
     assert wrong == []
     assert set(model.operation_names) == {*implemented, *refused}
-    assert set(refused) == set(REFUSED)
+    assert set(refused) == set(REFUSED) & set(model.operation_names)
 
 
 @pytest.mark.parametrize("operation", sorted(REFUSED))
 def test_refusal_names_the_alternative(engine: RunningEngine, operation: str) -> None:
     params = dict(WALK)[operation]
-    outcome = _called(engine.client("lambda"), operation, params)
+    client = engine.client("lambda")
+    if operation not in client.meta.service_model.operation_names:
+        pytest.skip(f"the installed model has no {operation} yet")
+    outcome = _called(client, operation, params)
     expected, reason = REFUSED[operation]
     assert (outcome.code, outcome.message) == (expected.__name__, reason)
     assert outcome.status == expected.status

@@ -99,7 +99,8 @@ class Launcher:
     many processes and threads; there is no /dev/shm.
     Differs: the network is the machine's own; the share of the processors does not follow the
     memory size; /usr, /etc and the interpreter are those of the machine; each environment has a
-    user number of its own where the engine runs as root.
+    user number of its own where the engine runs as root; where Lamington itself, or an interpreter,
+    is installed below /tmp or /opt, functions see it there.
     """
 
     def __init__(self, directory: Path, settings: Settings) -> None:
