@@ -26,6 +26,8 @@ from lamington.functions.invoke import Invocation
 WARM_INVOCATIONS = 10_000
 COLD_FUNCTIONS = 30
 MANY_FUNCTIONS = 200
+PRESTARTED = {"node", "java"}
+PRESTART_PAUSE_S = 1.2
 IDLE_S = 5.0
 ROLE = "arn:aws:iam::000000000000:role/bench"
 
@@ -111,6 +113,11 @@ async def _measure(rounds: int) -> dict[str, Any]:
                 times = await _cold_starts(engine, runtime, code[runtime])
                 results["cold_start_ms"][runtime] = times
                 results["idle_pss_mb"][runtime] = _idle_memory()
+        results["cold_start_prestarted_ms"] = {}
+        for runtime in PRESTARTED & code.keys():
+            async with _engine(Path(directory) / f"prestarted-{runtime}") as engine:
+                times = await _cold_starts(engine, runtime, code[runtime], 10, PRESTART_PAUSE_S)
+                results["cold_start_prestarted_ms"][runtime] = times
         async with _engine(Path(directory) / "frozen") as engine:
             results["frozen_first_call_us"] = await _after_a_pause(engine, code["python"])
         async with _engine(Path(directory) / "many", environments_max=MANY_FUNCTIONS) as engine:
@@ -248,12 +255,21 @@ async def _growth(engine: Engine) -> dict[str, float]:
     return sizes
 
 
-async def _cold_starts(engine: Engine, runtime: str, code: bytes) -> dict[str, float]:
-    """From Invocation to result where no process of the function lives."""
+async def _cold_starts(
+    engine: Engine,
+    runtime: str,
+    code: bytes,
+    functions: int = COLD_FUNCTIONS,
+    pause_s: float = 0.05,
+) -> dict[str, float]:
+    """From Invocation to result where no process of the function lives.
+
+    After a longer pause the next process has been started ahead, where the runtime has that.
+    """
     times = []
-    for number in range(COLD_FUNCTIONS):
+    for number in range(functions):
         arn = await _create(engine, f"f{number}", code, runtime)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(pause_s)
         started = time.perf_counter()
         result = await engine.invoker.invoke(Invocation(function_arn=arn, payload=b"{}"))
         times.append((time.perf_counter() - started) * 1000)
