@@ -11,9 +11,9 @@ from typing import Any, cast
 
 from lamington.functions.api_link import ApiLink
 from lamington.functions.extensions import EXTENSIONS_MAX
+from lamington.functions.isolated_process import IsolatedProcess
 from lamington.functions.link import Request
 from lamington.functions.runtime_api import ApiFacts, EnvironmentApi
-from lamington.functions.sandbox import IsolatedProcess
 
 RUNTIME = "/2018-06-01/runtime"
 EXTENSION = "/2020-01-01/extension"

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lamington.core.settings import Settings
+from lamington.functions.isolated_process import IsolatedProcess
 from lamington.functions.launcher import Launcher
 from lamington.functions.runtimes import runtime_program
-from lamington.functions.sandbox import IsolatedProcess, Sandbox, SandboxPlan
+from lamington.functions.sandbox import Sandbox, SandboxPlan
 
 INVOCATION = struct.Struct("<IBHHHHd")
 REPLY = struct.Struct("<IBII")

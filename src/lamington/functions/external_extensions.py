@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from lamington.functions.sandbox import IsolatedProcess, Sandbox
+from lamington.functions.isolated_process import IsolatedProcess
+from lamington.functions.sandbox import Sandbox
 
 
 class ExternalExtensions:

@@ -10,7 +10,8 @@ import os
 import signal
 from collections.abc import Callable
 
-from lamington.functions.sandbox import IsolatedProcess, Sandbox, held_kb, highest_resident_kb
+from lamington.functions.isolated_process import IsolatedProcess
+from lamington.functions.sandbox import Sandbox, held_kb, highest_resident_kb
 
 
 class SandboxFork:

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import msgspec
 
 from lamington.core.errors import AwsError
-from lamington.functions.sandbox import IsolatedProcess
+from lamington.functions.isolated_process import IsolatedProcess
 
 READY, INIT_ERROR, RESULT, ERROR, FATAL, HANDLED_ERROR, STREAM_BEGIN, STREAM_CHUNK = range(1, 9)
 FORKED = 9
