@@ -1,10 +1,14 @@
 """Interpreters are chosen by their own word, from programs that say what a test has them say."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from lamington.functions.interpreters import find_node, find_python
+
+NOBODY = 65534
 
 
 def node_saying(root: Path, version: str) -> str:
@@ -41,6 +45,27 @@ def test_node_that_does_not_run_is_passed_over(tmp_path: Path) -> None:
     found = find_node((20, 0), f"{shim}:{node_saying(tmp_path, '20.1.0')}")
     assert found is not None
     assert found.version == "20.1.0"
+
+
+def test_directory_that_cannot_be_read_is_passed_over() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        good = node_saying(root, "20.1.0")
+        locked = root / "locked"
+        (locked / "bin").mkdir(parents=True)
+        locked.chmod(0)
+        is_root = os.geteuid() == 0
+        try:
+            if is_root:
+                os.seteuid(NOBODY)  # Root may read everything.
+            found = find_node((20, 0), f"{locked}/bin:{good}")
+        finally:
+            if is_root:
+                os.seteuid(0)
+            locked.chmod(0o700)
+        assert found is not None
+        assert found.version == "20.1.0"
 
 
 def test_python_shim_that_refuses_is_passed_over(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def _python_candidates(path: str | None) -> dict[Release, list[str]]:
     for minor in range(PYTHON_LEAST[1], own[1] + MORE_RELEASES):
         name = f"python3.{minor}"
         for directory in directories:
-            if (directory / name).is_file():
+            if _is_file(directory / name):
                 found.setdefault((PYTHON_LEAST[0], minor), []).append(str(directory / name))
     return found
 
@@ -151,9 +151,17 @@ def _commands(directories: Iterable[Path]) -> list[str]:
     for directory in directories:
         for name in ("node", "nodejs"):
             command = directory / name
-            if command.is_file() and os.access(command, os.X_OK):
+            if _is_file(command) and os.access(command, os.X_OK):
                 found.setdefault(str(command.resolve()), str(command))
     return list(found.values())
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file, as far as can be seen: some directories on a PATH cannot be read."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
 
 
 def _directories(patterns: Iterable[str]) -> list[Path]:
