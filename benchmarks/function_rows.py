@@ -5,6 +5,7 @@ import asyncio
 import http.client
 import io
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -19,6 +20,7 @@ import psutil
 import uvloop
 
 from benchmarks import table
+from benchmarks.load import cpu_s, memory_mb
 from lamington.core.settings import load_settings
 from lamington.engine.engine import Engine
 from lamington.functions.invoke import Invocation
@@ -282,13 +284,10 @@ async def _cold_starts(
 
 def _idle_memory() -> float:
     """Proportional memory of one environment, of the thirty that the cold starts left idle."""
-    total = 0.0
-    for process in psutil.Process().children(recursive=True):
-        try:
-            total += process.memory_full_info().pss
-        except psutil.NoSuchProcess:
-            continue
-    return round(total / COLD_FUNCTIONS / 2**20, 1)
+    own = f"{os.getpid()}:"
+    sizes = memory_mb(os.getpid())
+    total = sum(size for name, size in sizes.items() if not name.startswith(own))
+    return round(total / COLD_FUNCTIONS, 1)
 
 
 async def _after_a_pause(engine: Engine, code: bytes) -> dict[str, float]:
@@ -323,21 +322,9 @@ async def _many(engine: Engine, code: bytes) -> dict[str, float]:
 
 async def _cpu_percent() -> float:
     await asyncio.sleep(1)
-    before = _tree_cpu_s()
+    before = cpu_s(os.getpid())
     await asyncio.sleep(IDLE_S)
-    return round((_tree_cpu_s() - before) / IDLE_S * 100, 2)
-
-
-def _tree_cpu_s() -> float:
-    own = psutil.Process()
-    total = 0.0
-    for process in (own, *own.children(recursive=True)):
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system
-    return total
+    return round((cpu_s(os.getpid()) - before) / IDLE_S * 100, 2)
 
 
 async def _hostile(engine: Engine, quiet_code: bytes) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from lamington.functions.link import (
     FATAL,
     HANDLED_ERROR,
     RESULT,
+    SANDBOX_FAILURE,
     InitFailure,
     Request,
     RuntimeLink,
@@ -223,7 +224,7 @@ class Environment:
         self.quiet = not (self._extended or (link is not None and link.settles_apart))
         self.init_s = time.monotonic() - began
         if self.state is not State.INITIALIZING:
-            return failure or _SANDBOX_FAILURE
+            return failure or SANDBOX_FAILURE
         # What an init within an invocation has logged stands before that invocation's START.
         at_ms = self._init_began_ms if phase == "invoke" else _now_ms()
         self._keep_output(at_ms)
@@ -272,7 +273,7 @@ class Environment:
         if self.state in (State.RESET, State.PREPARED):
             self._move(State.INITIALIZING)
         if self.state is not State.INITIALIZING:
-            return _SANDBOX_FAILURE
+            return SANDBOX_FAILURE
         failure = await self._run_restore(template, snapshot.restore_limit_s)
         if failure is not None and template is not None and not template.is_alive:
             # It has died just now; a failure of the hooks leaves it as it is.
@@ -280,7 +281,7 @@ class Environment:
             if isinstance(again, Processes) and self.state is State.INITIALIZING:
                 failure = await self._run_restore(again, snapshot.restore_limit_s)
         if self.state is not State.INITIALIZING:
-            return failure or _SANDBOX_FAILURE
+            return failure or SANDBOX_FAILURE
         self._keep_output()
         record = render_init_report(self._plan, "", failure, self.init_s)
         self._report_platform("platform.restoreReport", record)
@@ -707,9 +708,6 @@ def _restore_refusal(failure: InitFailure) -> AwsError:
         "The afterRestore() runtime hook encountered an error. For more information, check the"
         " Amazon CloudWatch logs."
     )
-
-
-_SANDBOX_FAILURE = InitFailure(error_type="Sandbox.Failure", message="", status="error")
 
 
 def _now_ms() -> int:

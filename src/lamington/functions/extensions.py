@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import msgspec
 
 from lamington.functions.api_connection import ApiRequest, render_refusal
-from lamington.functions.link import InitFailure
+from lamington.functions.link import SANDBOX_FAILURE, InitFailure, failed_init
 
 EXTENSIONS_MAX = 10
 ACCEPTED: Final = b'{"status":"OK"}\n'
@@ -151,9 +151,7 @@ class Extensions:
     def abandon_init(self) -> None:
         """Let go of those who wait for the init: the environment ends or starts over."""
         if not self.initialised.done():
-            self.initialised.set_result(
-                InitFailure(error_type="Sandbox.Failure", message="", status="error")
-            )
+            self.initialised.set_result(SANDBOX_FAILURE)
         if not self.registered.done():
             self.registered.set_result(None)
         if self._shut_down is not None and not self._shut_down.done():
@@ -398,13 +396,7 @@ class Extensions:
         if self.initialised.done():
             self._listener.extension_failed(error_type, text)
             return
-        self._end_init(
-            InitFailure(
-                error_type=error_type,
-                message=text,
-                status=f"error\tError Type: {error_type}",
-            )
-        )
+        self._end_init(failed_init(error_type, text))
 
     def _check_init(self) -> None:
         extensions = self._by_name.values()

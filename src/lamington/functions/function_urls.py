@@ -16,6 +16,7 @@ from lamington.core.errors import AwsError
 from lamington.core.http import Request, Response
 from lamington.functions.entities import REQUEST_PAYLOAD_MAX_BYTES, FunctionUrlConfig
 from lamington.functions.invoke import Invocation
+from lamington.functions.tracing import TRACE_HEADER
 from lamington.functions.url_events import (
     Received,
     UrlAddress,
@@ -38,7 +39,6 @@ LOGGER = logging.getLogger("lamington.functions")
 
 URL_ACTION = "lambda:InvokeFunctionUrl"
 INVOKE_ACTION = "lambda:InvokeFunction"
-TRACE_HEADER = "X-Amzn-Trace-Id"
 
 _FORBIDDEN = (
     "Forbidden. For troubleshooting Function URL authorization issues, see:"

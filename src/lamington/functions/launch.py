@@ -29,7 +29,6 @@ ON_DEMAND: Final = "on-demand"
 PROVISIONED: Final = "provisioned-concurrency"
 SNAP_START: Final = "snap-start"
 
-EXTENSIONS_MAX = 10
 
 CREDENTIALS_PATH: Final = "/2021-04-23/credentials"
 """AWS: where functions with SnapStart get their credentials from."""

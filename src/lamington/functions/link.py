@@ -55,6 +55,18 @@ class InitFailure:
 
 
 INIT_TIMED_OUT = InitFailure(error_type="Sandbox.Timedout", message="", status="timeout")
+SANDBOX_FAILURE = InitFailure(error_type="Sandbox.Failure", message="", status="error")
+"""Nobody failed: what was to be initialised is given up."""
+
+
+def failed_init(error_type: str, message: str = "", posted: bytes = b"") -> InitFailure:
+    """The failure of an init under one of AWS's error types, as REPORT shows it."""
+    return InitFailure(
+        error_type=error_type,
+        message=message,
+        status=f"error\tError Type: {error_type}",
+        posted=posted,
+    )
 
 
 class ResponseStream(Protocol):
@@ -170,13 +182,7 @@ class RuntimeProcess:
         if self.initialised.done():
             environment.crashed(text)
         else:
-            self.initialise(
-                InitFailure(
-                    error_type="Runtime.ExitError",
-                    message=exit_message(text),
-                    status="error\tError Type: Runtime.ExitError",
-                )
-            )
+            self.initialise(failed_init("Runtime.ExitError", exit_message(text)))
 
     def _output_is_ready(self) -> None:
         if self.environment is None:
@@ -197,7 +203,7 @@ class RuntimeProcess:
             self.close_output()
             if self.process.running:
                 self.process.kill()
-        self.initialise(InitFailure(error_type="Sandbox.Failure", message="", status="error"))
+        self.initialise(SANDBOX_FAILURE)
 
 
 class RuntimeLink(Protocol):
@@ -418,12 +424,8 @@ class FrameLink(asyncio.Protocol):
 
 def posted_failure(error_type: str, posted: bytes) -> InitFailure:
     """The failure of an init that the runtime has told of itself."""
-    return InitFailure(
-        error_type=error_type,
-        message="",
-        status=f"error\tError Type: {error_type}",
-        posted=posted or msgspec.json.encode({"errorType": error_type}),
-    )
+    payload = posted or msgspec.json.encode({"errorType": error_type})
+    return failed_init(error_type, posted=payload)
 
 
 def _order(kind: int, payload: bytes) -> bytes:

@@ -28,6 +28,7 @@ from lamington.functions.link import (
     InitFailure,
     Request,
     RuntimeLink,
+    failed_init,
 )
 from lamington.functions.runtime_api import ApiFacts, EnvironmentApi
 from lamington.functions.sandbox import Sandbox
@@ -127,9 +128,9 @@ class Processes:
                 await plan.java.prepare()
             argv, forked = plan.command(sandbox, variables)
         except FunctionError as error:
-            return _refused(error.error_type, error.message)
+            return failed_init(error.error_type, error.message)
         except InvalidRuntimeException as error:
-            return _refused("Runtime.Unknown", error.message)
+            return failed_init("Runtime.Unknown", error.message)
         extensions_ready = api.begin_init(plan.extensions)
         api.publish("platform.initStart", record)
         if plan.extensions:
@@ -340,12 +341,6 @@ def _time_out(link: RuntimeLink, extensions_ready: "asyncio.Future[InitFailure |
     link.runtime.init_timed_out()
     if not extensions_ready.done():
         extensions_ready.set_result(INIT_TIMED_OUT)
-
-
-def _refused(error_type: str, message: str) -> InitFailure:
-    return InitFailure(
-        error_type=error_type, message=message, status=f"error\tError Type: {error_type}"
-    )
 
 
 def _facts(plan: LaunchPlan) -> ApiFacts:

@@ -21,6 +21,7 @@ from lamington.functions.api_connection import (
     ApiServer,
     render_refusal,
 )
+from lamington.functions.entities import STREAMED_RESPONSE_MAX_BYTES
 from lamington.functions.extensions import (
     ACCEPTED,
     NOT_ALLOWED,
@@ -50,7 +51,6 @@ from lamington.functions.runtime_texts import (
 )
 from lamington.functions.telemetry_api import LOGS, TELEMETRY, Telemetry, TelemetryForm
 
-STREAMED_RESPONSE_MAX_BYTES = 209_715_200
 TRUNCATED_GRACE_S = 0.05
 DRAIN_LIMIT_S = 0.5
 CREDENTIALS_LAST: Final = timedelta(hours=6)

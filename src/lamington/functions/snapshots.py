@@ -15,7 +15,7 @@ from typing import Final
 
 from lamington.functions.entities import LATEST, FunctionVersion
 from lamington.functions.environment import PREPARE_LIMIT_S, Environment, Released, State
-from lamington.functions.link import InitFailure
+from lamington.functions.link import SANDBOX_FAILURE, InitFailure
 from lamington.functions.pool import Pool
 from lamington.functions.processes import Processes
 
@@ -80,7 +80,7 @@ class VersionSnapshot:
         if self._current is not None:
             return None
         if self._closed:
-            return InitFailure(error_type="Sandbox.Failure", message="", status="error")
+            return SANDBOX_FAILURE
         return await asyncio.shield(self._make_ready())
 
     async def template(self) -> Processes | InitFailure | None:

@@ -13,7 +13,6 @@ from typing import Any
 from lamington.core.errors import AwsError
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
-MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 
 HeaderValue = bool | int | bytes | str | datetime
 Render = Callable[[Any, Mapping[str, Any]], bytes]

@@ -23,9 +23,9 @@ from lamington.functions.operations.constraints import (
 from lamington.functions.operations.names import FunctionReference, parse_reference
 from lamington.functions.operations.registry import FunctionRegistry
 from lamington.functions.payloads import client_context_of, require_payload
+from lamington.functions.tracing import TRACE_HEADER
 from lamington.functions.url_responses import StreamedAnswer, StreamingInvoker
 
-TRACE_HEADER = "X-Amzn-Trace-Id"
 EVENT_STREAM = "application/vnd.amazon.eventstream"
 
 _STREAMED_INVOCATION_TYPE = Constraint(options=("RequestResponse", "DryRun"))
