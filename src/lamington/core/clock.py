@@ -10,7 +10,7 @@ import secrets
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Clock(Protocol):
@@ -34,6 +34,49 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Moment(NamedTuple):
+    """When a request came: `text` is `12/Mar/2026:19:03:58 +0000`, `epoch_hex` its second."""
+
+    epoch_ms: int
+    text: str
+    epoch_hex: str
+
+
+class Calendar:
+    """Tells moments; the calendar is asked once in a second, the rest is counted from there."""
+
+    __slots__ = ("_clock", "_epoch_hex", "_read_at", "_read_ms", "_second_left", "_text")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._read_at = 0.0
+        self._read_ms = 0
+        self._second_left = 0.0
+        self._text = ""
+        self._epoch_hex = ""
+
+    def moment(self) -> Moment:
+        elapsed = self._clock.monotonic() - self._read_at
+        if elapsed >= self._second_left:
+            self._read()
+            elapsed = 0.0
+        return Moment(self._read_ms + int(elapsed * 1000), self._text, self._epoch_hex)
+
+    def _read(self) -> None:
+        self._read_at = self._clock.monotonic()
+        now = self._clock.now()
+        self._read_ms = int(now.timestamp() * 1000)
+        self._second_left = (1_000_000 - now.microsecond) / 1_000_000
+        self._epoch_hex = f"{self._read_ms // 1000:08x}"
+        self._text = (
+            f"{now.day:02d}/{MONTHS[now.month - 1]}/{now.year}:"
+            f"{now.hour:02d}:{now.minute:02d}:{now.second:02d} +0000"
+        )
 
 
 class ManualClock:

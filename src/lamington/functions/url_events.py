@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from lamington.core.clock import Clock
+from lamington.core.clock import Calendar, Clock, Moment
 from lamington.core.http import Request, parse_query
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding"})
 _HOP_BY_HOP_LENGTHS = frozenset(map(len, _HOP_BY_HOP))
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/javascript"})
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +78,6 @@ class _Event(msgspec.Struct, rename="camel"):
     is_base64_encoded: bool
 
 
-class _Moment(NamedTuple):
-    text: str
-    epoch_ms: int
-    epoch_hex: str
-
-
 class UrlAddress(NamedTuple):
     """A URL's id, and the name that it has on AWS."""
 
@@ -98,7 +91,7 @@ class Received(NamedTuple):
     headers: dict[str, str]
     cookies: list[str] | msgspec.UnsetType
     trace_id: str
-    moment: _Moment
+    moment: Moment
 
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -108,12 +101,7 @@ class UrlRequests:
     """Reads requests; the calendar is looked at once in a second."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._read_ms = 0
-        self._read_at = 0.0
-        self._second_left = 0.0
-        self._second_text = ""
-        self._second_hex = ""
+        self._calendar = Calendar(clock)
 
     def receive(self, request: Request, request_id: str) -> Received:
         """Read the headers once: names in lower case, values of one name joined by commas.
@@ -131,7 +119,7 @@ class UrlRequests:
                 cookies = found if cookies is msgspec.UNSET else [*cookies, *found]
             elif len(name) not in _HOP_BY_HOP_LENGTHS or name not in _HOP_BY_HOP:
                 headers[name] = value
-        moment = self._moment()
+        moment = self._calendar.moment()
         trace_id = headers.get("x-amzn-trace-id", "")
         if not trace_id:
             trace_id = f"Root=1-{moment.epoch_hex}-{request_id[:8]}{request_id[9:13]}"
@@ -144,21 +132,6 @@ class UrlRequests:
         headers["x-amzn-tls-version"] = "TLSv1.3"
         headers["x-amzn-tls-cipher-suite"] = "TLS_AES_128_GCM_SHA256"
         return Received(headers, cookies, trace_id, moment)
-
-    def _moment(self) -> _Moment:
-        """The time; the calendar is asked once in a second, and the rest is counted from there."""
-        elapsed = self._clock.monotonic() - self._read_at
-        if elapsed >= self._second_left:
-            self._read_at = self._clock.monotonic()
-            now = self._clock.now()
-            self._read_ms = int(now.timestamp() * 1000)
-            self._second_left = (1_000_000 - now.microsecond) / 1_000_000
-            self._second_hex = f"{self._read_ms // 1000:08x}"
-            self._second_text = (
-                f"{now.day:02d}/{_MONTHS[now.month - 1]}/{now.year}:{now:%H:%M:%S} +0000"
-            )
-            elapsed = 0.0
-        return _Moment(self._second_text, self._read_ms + int(elapsed * 1000), self._second_hex)
 
 
 def encode_event(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
+from lamington.core.clock import Moment
 from lamington.gateway.vtl.json_text import parse_json
 from lamington.gateway.vtl.jsonpath import MISSING, compile_json_path
 from lamington.gateway.vtl.limits import TemplateError
@@ -48,14 +49,6 @@ AWS: API Gateway developer guide, known issues, the column of Lambda.
 
 _HEADERS_TITLED = {"authorization": "Authorization", "user-agent": "User-Agent"}
 _HEADERS_SPECIAL = HEADERS_DROPPED | _HEADERS_TITLED.keys()
-
-
-@dataclass(slots=True)
-class Moment:
-    """When a request came, in the two forms that `$context` has."""
-
-    epoch_ms: int
-    text: str
 
 
 @dataclass(slots=True)

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from lamington.core.clock import Clock, Ids
+from lamington.core.clock import MONTHS, Calendar, Clock, Ids
 from lamington.core.http import Headers, Request, Response
 from lamington.gateway.deployment import MethodProgram, StageProgram
 from lamington.gateway.entities import PAYLOAD_MAX_BYTES, REQUEST_LINE_AND_HEADERS_MAX_BYTES
 from lamington.gateway.integrations import IntegrationRequest, IntegrationResponse
-from lamington.gateway.mapping import MethodRequest, Moment, RouteConstants, receive_headers
+from lamington.gateway.mapping import MethodRequest, RouteConstants, receive_headers
 from lamington.gateway.responses import MethodResponse, Refusal
 from lamington.gateway.router import Match
 
@@ -25,7 +25,6 @@ Report = Callable[[str, str, str], None]
 
 FAILURES_KEPT = 100
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _TEST_RESPONSE_HEADERS = frozenset({"x-amzn-requestid", "x-amz-apigw-id"})
 
@@ -62,11 +61,7 @@ class RestDataPlane:
         self.report = report
         self._id_prefix = ids.token(7)
         self._trace_prefix = ids.hexadecimal(12)
-        self._read_ms = 0
-        self._read_at = 0.0
-        self._second_left = 0.0
-        self._second_text = ""
-        self._second_hex = ""
+        self._calendar = Calendar(clock)
 
     def deploy(self, program: StageProgram) -> None:
         """Put a program into service; requests in flight finish on the one that was there."""
@@ -112,8 +107,8 @@ class RestDataPlane:
         AWS: `X-HTTP-Method-Override` changes the method before that.
         """
         request_id = self._ids.request_id()
-        moment = self._moment()
-        trace_id = f"Root=1-{self._second_hex}-{self._trace_prefix}{request_id[24:]}"
+        moment = self._calendar.moment()
+        trace_id = f"Root=1-{moment.epoch_hex}-{self._trace_prefix}{request_id[24:]}"
         fields = request.headers.fields
         headers, known = receive_headers(fields, request.source_ip, trace_id)
         parent = f"{self._trace_prefix[:4]}{request_id[24:]}"
@@ -146,25 +141,6 @@ class RestDataPlane:
                 moment,
             ),
             match,
-        )
-
-    def _moment(self) -> Moment:
-        """The time; the calendar is asked once in a second, and the rest is counted from there."""
-        elapsed = self._clock.monotonic() - self._read_at
-        if elapsed >= self._second_left:
-            self._read_calendar()
-            elapsed = 0.0
-        return Moment(self._read_ms + int(elapsed * 1000), self._second_text)
-
-    def _read_calendar(self) -> None:
-        self._read_at = self._clock.monotonic()
-        now = self._clock.now()
-        self._read_ms = int(now.timestamp() * 1000)
-        self._second_left = (1_000_000 - now.microsecond) / 1_000_000
-        self._second_hex = f"{self._read_ms // 1000:08x}"
-        self._second_text = (
-            f"{now.day:02d}/{_MONTHS[now.month - 1]}/{now.year}:"
-            f"{now.hour:02d}:{now.minute:02d}:{now.second:02d} +0000"
         )
 
     def _forbidden(self) -> Response:
@@ -368,7 +344,7 @@ class _ExecutionLog:
     def add(self, line: str) -> None:
         now = self._clock.now()
         self._lines.append(
-            f"{_WEEKDAYS[now.weekday()]} {_MONTHS[now.month - 1]} {now.day:02d}"
+            f"{_WEEKDAYS[now.weekday()]} {MONTHS[now.month - 1]} {now.day:02d}"
             f" {now.hour:02d}:{now.minute:02d}:{now.second:02d} UTC {now.year} : {line}"
         )
 
