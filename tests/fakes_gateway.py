@@ -16,7 +16,7 @@ from lamington.functions.entities import (
     ResourceNotFoundException,
 )
 from lamington.functions.invoke import Invocation, InvocationResult
-from lamington.gateway.deployment import StageProgram, compile_stage
+from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
 from lamington.gateway.entities import (
     IntegrationResponse,
     Method,
@@ -170,8 +170,7 @@ class SmallGateway:
             api=small_api(methods, **members),
             stage=stage or small_stage(),
             scope=SCOPE,
-            invoker=self.invoker,
-            permitted=self.permissions,
+            parts=StageParts(invoker=self.invoker, permitted=self.permissions),
         )
         self.plane.deploy(self.program)
 

@@ -13,7 +13,7 @@ from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Ids, ManualClock
 from lamington.core.store import Store
 from lamington.functions.invoke import Invocation, InvocationResult
-from lamington.gateway.deployment import StageProgram, compile_stage
+from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
 from lamington.gateway.entities import RestApi, Stage
 from lamington.gateway.operations.methods import MethodOperations
 from lamington.gateway.operations.rest_apis import RestApiOperations
@@ -87,8 +87,7 @@ class GatewayWorld:
             api=api,
             stage=stage,
             scope=scope,
-            invoker=EchoInvoker(),
-            permitted=EverythingPermitted(),
+            parts=StageParts(invoker=EchoInvoker(), permitted=EverythingPermitted()),
         )
 
 

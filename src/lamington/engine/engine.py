@@ -48,7 +48,7 @@ from lamington.functions.recursion import RecursionGuard
 from lamington.functions.runtimes import runtime_program
 from lamington.functions.telemetry import Telemetry
 from lamington.functions.tracing import Tracer
-from lamington.gateway.deployment import StageProgram, compile_stage
+from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
 from lamington.gateway.entities import PAYLOAD_MAX_BYTES, RestApi, Stage
 from lamington.gateway.operations.methods import MethodOperations
 from lamington.gateway.operations.rest_apis import RestApiOperations
@@ -142,6 +142,7 @@ class Engine:
             tag_holders={"event-source-mapping": self._mappings},
             new_trace=Tracer(self._clock, self._ids).new_header,
         )
+        self._stage_parts = StageParts(invoker=self.invoker, permitted=self._registry)
         self.data_plane = RestDataPlane(clock=self._clock, ids=self._ids)
         tables = GatewayTables(self._store)
         self._stages = StageOperations(
@@ -361,9 +362,7 @@ class Engine:
         return _json({"message": "Not Found"}, status=404)
 
     def _compile_stage(self, *, api: RestApi, stage: Stage, scope: Scope) -> StageProgram:
-        return compile_stage(
-            api=api, stage=stage, scope=scope, invoker=self.invoker, permitted=self._registry
-        )
+        return compile_stage(api=api, stage=stage, scope=scope, parts=self._stage_parts)
 
 
 def _runtime_warning(runtime: str) -> str:

@@ -23,11 +23,13 @@ from lamington.gateway.integrations import (
 )
 from lamington.gateway.lambda_proxy import compile_proxy_event, compile_proxy_response
 from lamington.gateway.mapping import (
+    Gate,
     MethodRequest,
     RouteConstants,
     compile_binary_types,
     substitute_stage_variables,
 )
+from lamington.gateway.permits import Permissions, compile_permit
 from lamington.gateway.request_mapping import compile_request_mapping
 from lamington.gateway.response_mapping import compile_response_mapping
 from lamington.gateway.responses import (
@@ -40,13 +42,24 @@ from lamington.gateway.templates import Context, Problem, make_method_context, m
 from lamington.gateway.unacted import unacted
 
 
-class Permissions(Protocol):
-    """The policies of functions; `policy_version` changes whenever one of them does."""
+class MethodCache(Protocol):
+    """What a method has answered before, by what its API makes the key."""
 
-    @property
-    def policy_version(self) -> int: ...
+    def find(self, request: MethodRequest) -> MethodResponse | None: ...
 
-    def permits(self, function_arn: str, source_arn: str, scope: Scope) -> bool: ...
+    def keep(self, request: MethodRequest, response: MethodResponse) -> None: ...
+
+
+Compress = Callable[[MethodRequest, MethodResponse], None]
+"""Compresses a response in place where its client takes that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageParts:
+    """What stages need of the engine, the same for all of them."""
+
+    invoker: Invoker
+    permitted: Permissions
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,7 @@ class MethodProgram:
     """One method, ready to run: request, integration, response.
 
     `context` makes what templates share between the two mappings. `traced` tells whether a
-    success carries the trace header.
+    success carries the trace header, `recorded` whether each step is to be kept for a log.
     """
 
     route: RouteConstants
@@ -64,6 +77,17 @@ class MethodProgram:
     integration: Integration
     map_response: Callable[[MethodRequest, Context, IntegrationResponse], MethodResponse]
     traced: bool
+    gates: tuple[Gate, ...] = ()
+    cache: MethodCache | None = None
+    recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """The share of a stage's requests, in percent, that another program is to serve."""
+
+    percent: float
+    program: "StageProgram"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +105,12 @@ class StageProgram:
     gateway_responses: GatewayResponses
     problems: tuple[Problem, ...]
     unemulated: tuple[str, ...]
+    compress: Compress | None = None
+    canary: Canary | None = None
 
 
 def compile_stage(
-    *,
-    api: entities.RestApi,
-    stage: entities.Stage,
-    scope: Scope,
-    invoker: Invoker,
-    permitted: Permissions,
+    *, api: entities.RestApi, stage: entities.Stage, scope: Scope, parts: StageParts
 ) -> StageProgram:
     """Compile an API, as its deployment holds it, with the settings of a stage."""
     problems: list[Problem] = []
@@ -101,8 +122,7 @@ def compile_stage(
                 api=api,
                 stage=stage,
                 scope=scope,
-                invoker=invoker,
-                permitted=permitted,
+                parts=parts,
                 resource=resource,
                 method=method,
                 problems=problems,
@@ -152,8 +172,7 @@ class _MethodCompiler:
     api: entities.RestApi
     stage: entities.Stage
     scope: Scope
-    invoker: Invoker
-    permitted: Permissions
+    parts: StageParts
     resource: entities.Resource
     method: entities.Method
     problems: list[Problem]
@@ -227,7 +246,7 @@ class _MethodCompiler:
             return self._broken("Invalid endpoint address")
         backend = LambdaIntegration(
             function_arn=found["arn"],
-            invoker=self.invoker,
+            invoker=self.parts.invoker,
             timeout_ms=integration.timeout_ms,
             permit=self._permit(found["arn"], integration),
         )
@@ -263,7 +282,7 @@ class _MethodCompiler:
             f"{self.api.api_id}/{self.stage.stage_name}/{self.method.http_method}"
             f"{self.resource.path}",
         )
-        return _compile_permit(self.permitted, function_arn, source_arn, self.scope)
+        return compile_permit(self.parts.permitted, function_arn, source_arn, self.scope)
 
     def _compile_mapped(
         self, integration: entities.MethodIntegration, backend: Integration, *, traced: bool
@@ -306,24 +325,6 @@ def _empty_response(
     request: MethodRequest, context: Context, response: IntegrationResponse
 ) -> MethodResponse:
     return MethodResponse(response.status)
-
-
-def _compile_permit(
-    permitted: Permissions, function_arn: str, source_arn: str, scope: Scope
-) -> Callable[[], bool]:
-    """Ask for a permission when first needed, and again only after a policy has changed."""
-    known_version = -1
-    answer = False
-
-    def permit() -> bool:
-        nonlocal known_version, answer
-        version = permitted.policy_version
-        if version != known_version:
-            answer = permitted.permits(function_arn, source_arn, scope)
-            known_version = version
-        return answer
-
-    return permit
 
 
 _HEADERS_FORBIDDEN = frozenset(

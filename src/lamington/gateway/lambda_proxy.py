@@ -5,6 +5,7 @@ Payload format 1.0. That the function is invoked in between is `integrations`' p
 
 import base64
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -17,16 +18,20 @@ from lamington.gateway.integrations import (
     response_header_name,
 )
 from lamington.gateway.mapping import (
+    NO_IDENTITY,
     MethodRequest,
     RouteConstants,
     domain_prefix,
+    identity_of,
     multi_value_headers,
     query_values,
 )
 from lamington.gateway.responses import MethodResponse, Refusal, bad_gateway
 
 
-class _Identity(msgspec.Struct, rename="camel"):
+class _ClientIdentity(msgspec.Struct, rename="camel"):
+    """Nobody but the client: the usual case, which costs no dict."""
+
     cognito_identity_pool_id: None
     account_id: None
     cognito_identity_id: None
@@ -41,7 +46,7 @@ class _Identity(msgspec.Struct, rename="camel"):
     user: None
 
 
-class _RequestContext(msgspec.Struct, rename="camel"):
+class _RequestContext(msgspec.Struct, rename="camel", omit_defaults=True):
     resource_id: str
     resource_path: str
     http_method: str
@@ -54,10 +59,11 @@ class _RequestContext(msgspec.Struct, rename="camel"):
     domain_prefix: str
     request_time_epoch: int
     request_id: str
-    identity: _Identity
+    identity: _ClientIdentity | dict[str, Any]
     domain_name: str
     deployment_id: str
     api_id: str
+    authorizer: Mapping[str, Any] | None = None
 
 
 class _ProxyEvent(msgspec.Struct, rename="camel"):
@@ -128,7 +134,7 @@ def compile_proxy_event(
                 domain_prefix(host),
                 request.moment.epoch_ms,
                 request.request_id,
-                _Identity(
+                _ClientIdentity(
                     None,
                     None,
                     None,
@@ -141,10 +147,13 @@ def compile_proxy_event(
                     None,
                     known.get("user-agent"),
                     None,
-                ),
+                )
+                if request.identity is NO_IDENTITY
+                else identity_of(request),
                 host,
                 route.deployment_id,
                 route.api_id,
+                request.authorizer,
             ),
             body,
             binary and body is not None,

@@ -5,12 +5,14 @@ Templates are `vtl`'s; which mapping belongs to which step is decided in `deploy
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 from lamington.core.clock import Moment
+from lamington.gateway.recording import Recording
 from lamington.gateway.vtl.json_text import parse_json
 from lamington.gateway.vtl.jsonpath import MISSING, compile_json_path
 from lamington.gateway.vtl.limits import TemplateError
@@ -18,6 +20,8 @@ from lamington.gateway.vtl.values import ContextMap, json_text
 
 ContextValues = Mapping[str, Any]
 """The values of `$context` by name; a name with dots is a path through nested ones."""
+
+NO_IDENTITY: Mapping[str, Any] = MappingProxyType({})
 
 NO_OVERRIDE: dict[str, Any] = {}
 """What stands in `$context` for overrides until a template assigns one; never changed."""
@@ -58,7 +62,12 @@ class MethodRequest:
     `path` is the part after the stage, undecoded; `context_path` is what the client called.
     `fields` are the headers as sent, `headers` what the API may see of them, with what the
     gateway adds, the last value for each name as written; `known` has the values as sent under
-    lower-case names. `trace_id` is the whole trace header, `trace_root` what functions see.
+    lower-case names. `trace_id` is the whole trace header.
+
+    What follows is learned on the way, by gates: `identity` are the members of
+    `$context.identity` that are known beyond the client's own, `authorizer` is
+    `$context.authorizer`, `usage_key` the API key that an authorizer named, `principal_arn` who
+    called, for policies. `facts` are names of `$context` that only logs know.
     """
 
     method: str
@@ -76,6 +85,20 @@ class MethodRequest:
     extended_request_id: str
     trace_id: str
     moment: Moment
+    identity: Mapping[str, Any]
+    authorizer: Mapping[str, Any] | None = None
+    usage_key: str = ""
+    principal_arn: str = ""
+    is_canary: str = ""
+    facts: dict[str, str] | None = None
+    recording: Recording | None = None
+
+
+Gate = Callable[[MethodRequest], Awaitable[None] | None]
+"""One check of a request before its integration; raises Refusal.
+
+What it learns it puts into the request. None is what it gives when it is done at once.
+"""
 
 
 def receive_headers(
@@ -212,7 +235,7 @@ def context_values(route: RouteConstants, request: MethodRequest) -> dict[str, A
     AWS: API Gateway developer guide, mapping template reference.
     """
     host = request.host
-    return {
+    values = {
         "resourceId": route.resource_id,
         "resourcePath": route.resource_path,
         "httpMethod": request.method,
@@ -226,25 +249,48 @@ def context_values(route: RouteConstants, request: MethodRequest) -> dict[str, A
         "domainPrefix": domain_prefix(host),
         "requestTimeEpoch": request.moment.epoch_ms,
         "requestId": request.request_id,
-        "identity": {
-            "cognitoIdentityPoolId": None,
-            "accountId": None,
-            "cognitoIdentityId": None,
-            "caller": None,
-            "sourceIp": request.source_ip,
-            "principalOrgId": None,
-            "accessKey": None,
-            "cognitoAuthenticationType": None,
-            "cognitoAuthenticationProvider": None,
-            "userArn": None,
-            "userAgent": request.known.get("user-agent"),
-            "user": None,
-        },
+        "identity": identity_of(request),
         "domainName": host,
         "deploymentId": route.deployment_id,
         "responseOverride": NO_OVERRIDE,
         "apiId": route.api_id,
     }
+    if request.authorizer is not None:
+        values["authorizer"] = request.authorizer
+    if request.is_canary:
+        values["isCanaryRequest"] = request.is_canary
+    return values
+
+
+_IDENTITY: Mapping[str, Any] = dict.fromkeys(
+    (
+        "cognitoIdentityPoolId",
+        "accountId",
+        "cognitoIdentityId",
+        "caller",
+        "sourceIp",
+        "principalOrgId",
+        "accessKey",
+        "cognitoAuthenticationType",
+        "cognitoAuthenticationProvider",
+        "userArn",
+        "userAgent",
+        "user",
+    )
+)
+"""The members of `$context.identity` in AWS's order."""
+
+
+def identity_of(request: MethodRequest) -> dict[str, Any]:
+    """The members of `identity` that events and `$context` show, null where nothing is known."""
+    identity = {
+        **_IDENTITY,
+        "sourceIp": request.source_ip,
+        "userAgent": request.known.get("user-agent"),
+    }
+    if request.identity is not NO_IDENTITY:
+        identity.update(request.identity)
+    return identity
 
 
 def domain_prefix(host: str) -> str:

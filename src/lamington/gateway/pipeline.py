@@ -5,6 +5,7 @@ function that `deployment` compiled. Bytes on the wire are the listener's, and w
 an address names is known before a request comes here.
 """
 
+import random
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,7 +17,8 @@ from lamington.core.http import Headers, Request, Response
 from lamington.gateway.deployment import MethodProgram, StageProgram
 from lamington.gateway.entities import PAYLOAD_MAX_BYTES, REQUEST_LINE_AND_HEADERS_MAX_BYTES
 from lamington.gateway.integrations import IntegrationRequest, IntegrationResponse
-from lamington.gateway.mapping import MethodRequest, RouteConstants, receive_headers
+from lamington.gateway.mapping import NO_IDENTITY, MethodRequest, RouteConstants, receive_headers
+from lamington.gateway.recording import Recording
 from lamington.gateway.responses import MethodResponse, Refusal
 from lamington.gateway.router import Match
 
@@ -39,6 +41,29 @@ class Failure:
     reason: str
 
 
+@dataclass(slots=True)
+class Completed:
+    """One request that was answered, for the journal: what was asked, by whom, how it went.
+
+    Times are the clock's monotonic seconds. `integration_began` is 0 where the request did not
+    come as far as its integration, `integration_ended` where that gave no answer; `integration`
+    is the answer. `refusal` is why the response is a gateway response. `answer` is the response
+    before what every response carries is added.
+    """
+
+    program: StageProgram
+    method: MethodProgram | None
+    request: MethodRequest
+    began: float
+    ended: float = 0.0
+    integration_began: float = 0.0
+    integration_ended: float = 0.0
+    integration: IntegrationResponse | None = None
+    refusal: Refusal | None = None
+    answer: MethodResponse | None = None
+    cached: bool | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestInvocation:
     """What TestInvokeMethod shows of one run of a method."""
@@ -53,8 +78,19 @@ class TestInvocation:
 class RestDataPlane:
     """Serves the stages that are deployed to it."""
 
-    def __init__(self, *, clock: Clock, ids: Ids, report: Report | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        ids: Ids,
+        report: Report | None = None,
+        journal: "Callable[[Completed], None] | None" = None,
+    ) -> None:
         self.programs: dict[tuple[str, str], StageProgram] = {}
+        self.records_all = False
+        """Whether every request is recorded, for somebody who watches."""
+        self._journal = journal
+        self._monotonic = clock.monotonic
         self.failures: deque[Failure] = deque(maxlen=FAILURES_KEPT)
         self._clock = clock
         self._ids = ids
@@ -81,23 +117,39 @@ class RestDataPlane:
         program = self.programs.get((api_id, stage))
         if program is None:
             return self._forbidden()
+        canary = program.canary
+        if canary is not None and random.random() * 100 < canary.percent:
+            program = canary.program
+        began = self._monotonic()
         method_request, match = self._receive(program, request, path, stage_in_path)
+        completed = Completed(
+            program, None if match is None else match.target, method_request, began
+        )
         try:
             _require_size(request)
             if match is None:
                 raise _unknown_route(method_request)
-            if "content-encoding" in method_request.known and request.body:
-                method_request.body = _decompressed(method_request)
             method = match.target
-            context = method.context(method_request)
-            integration_request = method.map_request(method_request, context)
-            integration_response = await method.integration.send(integration_request)
-            answer = method.map_response(method_request, context, integration_response)
+            if method.recorded or self.records_all:
+                method_request.recording = Recording(self._clock)
+            answer = await perform(method, completed, self._monotonic)
             traced = method.traced
         except Refusal as refusal:
+            completed.refusal = refusal
             answer = self._refuse(program, refusal, method_request, match)
             traced = False
-        return _response(answer, method_request, traced)
+        return self._finished(completed, answer, traced)
+
+    def _finished(self, completed: Completed, answer: MethodResponse, traced: bool) -> Response:
+        """Compress what is to be compressed, and put the request into the journal."""
+        compress = completed.program.compress
+        if compress is not None:
+            compress(completed.request, answer)
+        if self._journal is not None:
+            completed.ended = self._monotonic()
+            completed.answer = answer
+            self._journal(completed)
+        return _response(answer, completed.request, traced)
 
     def _receive(
         self, program: StageProgram, request: Request, path: str, stage_in_path: bool
@@ -139,6 +191,7 @@ class RestDataPlane:
                 f"{self._id_prefix}{request_id[28:]}=",
                 trace_id,
                 moment,
+                NO_IDENTITY,
             ),
             match,
         )
@@ -227,13 +280,73 @@ class RestDataPlane:
         return TestInvocation(response=response, log=log.text(), latency_ms=latency_ms)
 
 
+async def perform(
+    method: MethodProgram, completed: Completed, monotonic: Callable[[], float]
+) -> MethodResponse:
+    """Take a request through its gates, its cache and its integration.
+
+    Raises the Refusal that ends it.
+    """
+    request = completed.request
+    for gate in method.gates:
+        pending = gate(request)
+        if pending is not None:
+            await pending
+    if "content-encoding" in request.known and request.body:
+        request.body = _decompressed(request)
+    cache = method.cache
+    if cache is not None:
+        kept = cache.find(request)
+        completed.cached = kept is not None
+        if kept is not None:
+            return kept
+    context = method.context(request)
+    integration_request = method.map_request(request, context)
+    recording = request.recording
+    if recording is not None:
+        _record_request(recording, integration_request)
+    completed.integration_began = monotonic()
+    response = await method.integration.send(integration_request)
+    completed.integration_ended = monotonic()
+    completed.integration = response
+    if recording is not None:
+        _record_response(recording, completed, response)
+    answer = method.map_response(request, context, response)
+    if cache is not None:
+        cache.keep(request, answer)
+    return answer
+
+
+def _record_request(recording: Recording, request: IntegrationRequest) -> None:
+    recording.add(
+        "integration_request",
+        headers=dict(request.parameters.headers),
+        body=_shown(request.body),
+    )
+
+
+def _record_response(
+    recording: Recording, completed: Completed, response: IntegrationResponse
+) -> None:
+    elapsed_s = completed.integration_ended - completed.integration_began
+    recording.add(
+        "integration_response",
+        status=response.status,
+        headers=dict(response.headers),
+        body=_shown(response.body),
+        latency_ms=round(elapsed_s * 1000),
+        function_error=response.function_error,
+        request_id=response.request_id,
+    )
+
+
 def _response(answer: MethodResponse, request: MethodRequest, traced: bool) -> Response:
     headers = answer.headers
     headers.append(("x-amzn-RequestId", request.request_id))
     headers.append(("x-amz-apigw-id", request.extended_request_id))
     if traced:
         headers.append(("X-Amzn-Trace-Id", request.trace_id))
-    return Response(status=answer.status, headers=headers, body=answer.body)
+    return Response(status=answer.status, headers=headers, body=answer.body, stream=answer.stream)
 
 
 def _require_size(request: Request) -> None:

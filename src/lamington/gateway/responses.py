@@ -5,7 +5,7 @@ names one. Which situation calls for which type is the caller's to know.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -31,6 +31,7 @@ class MethodResponse:
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
+    stream: AsyncIterator[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
