@@ -94,6 +94,7 @@ class Canary:
 class StageProgram:
     """An API as a stage serves it; immutable, and swapped whole.
 
+    `is_canary` is what `$context.isCanaryRequest` says, "" where the stage has no canary.
     `problems` are what fails at run time, as on AWS; `unemulated` are sentences for the user.
     """
 
@@ -107,6 +108,7 @@ class StageProgram:
     unemulated: tuple[str, ...]
     compress: Compress | None = None
     canary: Canary | None = None
+    is_canary: str = ""
 
 
 def compile_stage(
@@ -358,8 +360,6 @@ def _forbidden_header(integration: entities.MethodIntegration) -> str:
 
 
 def _unemulated_settings(stage: entities.Stage) -> Iterator[str]:
-    if stage.canary_settings:
-        yield "Canary releases are not emulated yet: every request goes to the stage itself."
     if stage.cache_cluster_enabled:
         yield "Response caching is not emulated yet: every request goes to its integration."
     if stage.access_log:

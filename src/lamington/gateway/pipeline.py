@@ -122,6 +122,7 @@ class RestDataPlane:
             program = canary.program
         began = self._monotonic()
         method_request, match = self._receive(program, request, path, stage_in_path)
+        method_request.is_canary = program.is_canary
         completed = Completed(
             program, None if match is None else match.target, method_request, began
         )

@@ -19,7 +19,6 @@ def mapped(*outcomes: Outcome, **integration: Any) -> Method:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"canary_settings": {"percentTraffic": 10.0}}, "Canary releases"),
         ({"cache_cluster_enabled": True}, "Response caching"),
         ({"access_log": {"format": "$context.requestId"}}, "Access logs"),
         ({"method_settings": {"*/*": {"throttlingRateLimit": 5.0}}}, "Throttling"),

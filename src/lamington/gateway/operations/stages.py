@@ -15,7 +15,7 @@ import yaml
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Clock, Ids
 from lamington.core.http import Headers
-from lamington.gateway.deployment import StageProgram
+from lamington.gateway.deployment import Canary, StageProgram
 from lamington.gateway.entities import (
     BadRequestException,
     ConflictException,
@@ -134,10 +134,6 @@ class StageOperations:
         """Snapshot the API, and put the snapshot into service where a stage is named."""
         api = self._tables.require_api(scope, params["restApiId"])
         _require_deployable(api)
-        if params.get("canarySettings"):
-            raise BadRequestException(
-                "Canary deployments are not emulated yet", hint="deploy without `canarySettings`"
-            )
         deployment = Deployment(
             api_id=api.api_id,
             deployment_id=self._ids.token(6),
@@ -153,14 +149,33 @@ class StageOperations:
             if stage is not None:
                 self._tables.stages.put(scope, stage)
         if stage is not None:
-            self._deploy(api, stage, scope)
+            self._swap(stage, scope)
         return deployment_result(deployment)
 
     def _deployed_stage(self, params: Params, deployment: Deployment, scope: Scope) -> Stage:
-        """The stage that CreateDeployment names: made, or moved to the new deployment."""
+        """The stage that CreateDeployment names: made, or moved to the new deployment.
+
+        AWS: while a stage has a canary, the canary gets the deployment; only a stage that is
+        there can get one.
+        """
         name = params["stageName"]
         before = self._tables.stages.get(scope, deployment.api_id, name)
         stage = before or self._new_stage(deployment, name)
+        asked = params.get("canarySettings")
+        if asked and before is None:
+            raise BadRequestException(
+                "Invalid stage identifier specified", hint="a canary needs a stage that is there"
+            )
+        if asked or stage.canary_settings:
+            stage = replace(
+                stage,
+                canary_settings={
+                    **(asked or stage.canary_settings),
+                    "deploymentId": deployment.deployment_id,
+                },
+            )
+        else:
+            stage = replace(stage, deployment_id=deployment.deployment_id)
         given = {
             "description": params.get("stageDescription"),
             "variables": params.get("variables"),
@@ -171,7 +186,6 @@ class StageOperations:
         return self._checked(
             replace(
                 stage,
-                deployment_id=deployment.deployment_id,
                 last_updated=self._clock.now().isoformat(),
                 **{name: value for name, value in given.items() if value is not None},
             )
@@ -199,7 +213,11 @@ class StageOperations:
     async def delete_deployment(self, params: Params, scope: Scope) -> Result:
         deployment = self._deployment(params, scope)
         stages = self._tables.stages.all(scope, deployment.api_id)
-        if any(stage.deployment_id == deployment.deployment_id for stage in stages):
+        if any(
+            deployment.deployment_id
+            in (stage.deployment_id, stage.canary_settings.get("deploymentId"))
+            for stage in stages
+        ):
             raise BadRequestException(
                 "Active stages pointing to this deployment must be moved or deleted"
             )
@@ -230,7 +248,7 @@ class StageOperations:
             )
         )
         self._tables.stages.put(scope, stage)
-        self._deploy(deployment.api, stage, scope)
+        self._swap(stage, scope)
         return stage_result(stage)
 
     def _new_stage(self, deployment: Deployment, name: str) -> Stage:
@@ -260,10 +278,8 @@ class StageOperations:
         """Change a stage; variables and settings act at once, another deployment too."""
         stage = self._stage(params, scope)
         for patch in parse_patches(params):
-            if patch.path == ("deploymentId",) and not self._tables.deployments.get(
-                scope, stage.api_id, patch.value
-            ):
-                raise BadRequestException("Deployment id does not exist")
+            if patch.path[-1:] == ("deploymentId",) and patch.op != "copy":
+                self._require_known(stage.api_id, patch.value, scope)
             stage = patched_stage(stage, patch)
         stage = self._checked(replace(stage, last_updated=self._clock.now().isoformat()))
         self._tables.stages.put(scope, stage)
@@ -362,11 +378,32 @@ class StageOperations:
     def _stage(self, params: Params, scope: Scope) -> Stage:
         return self._tables.require_stage(scope, params["restApiId"], params["stageName"])
 
-    def _deploy(self, api: RestApi, stage: Stage, scope: Scope) -> None:
-        self._data_plane.deploy(self._compile_stage(api=api, stage=stage, scope=scope))
+    def _require_known(self, api_id: str, deployment_id: str, scope: Scope) -> None:
+        if self._tables.deployments.get(scope, api_id, deployment_id) is None:
+            raise BadRequestException("Deployment id does not exist")
 
     def _swap(self, stage: Stage, scope: Scope) -> None:
-        self._deploy(self._served(stage, scope).api, stage, scope)
+        """Compile a stage, and its canary where it has one, and put them into service."""
+        program = self._compiled(stage, scope)
+        settings = stage.canary_settings
+        if settings:
+            canary = replace(
+                stage,
+                deployment_id=settings.get("deploymentId") or stage.deployment_id,
+                variables={**stage.variables, **settings.get("stageVariableOverrides", {})},
+            )
+            program = replace(
+                program,
+                is_canary="false",
+                canary=Canary(
+                    float(settings.get("percentTraffic", 0)),
+                    replace(self._compiled(canary, scope), is_canary="true"),
+                ),
+            )
+        self._data_plane.deploy(program)
+
+    def _compiled(self, stage: Stage, scope: Scope) -> StageProgram:
+        return self._compile_stage(api=self._served(stage, scope).api, stage=stage, scope=scope)
 
     def _served(self, stage: Stage, scope: Scope) -> Deployment:
         deployment = self._tables.deployments.get(scope, stage.api_id, stage.deployment_id)
@@ -378,6 +415,9 @@ class StageOperations:
             raise BadRequestException("Stage name only allows a-zA-Z0-9_-")
         if len(stage.variables) > VARIABLES_MAX:
             raise BadRequestException(f"A stage may have {VARIABLES_MAX} variables")
+        percent = float(stage.canary_settings.get("percentTraffic", 0))
+        if not 0 <= percent <= 100:
+            raise BadRequestException("Canary percentTraffic must be between 0.0 and 100.0")
         for name, value in stage.variables.items():
             if not _VARIABLE_NAME.fullmatch(name) or len(name) > VARIABLE_NAME_MAX:
                 raise BadRequestException(
@@ -446,6 +486,8 @@ def stage_result(stage: Stage) -> Result:
 
 def patched_stage(stage: Stage, patch: Patch) -> Stage:
     """Apply one patch operation; raises BadRequestException for a path that is none."""
+    if patch.op == "copy":
+        return _promoted(stage, patch)
     if patch.op not in ("add", "replace", "remove"):
         raise _not_a_path(patch)
     value = "" if patch.op == "remove" else patch.value
@@ -499,6 +541,18 @@ def _with(values: Mapping[str, str], name: str, patch: Patch) -> dict[str, str]:
     if patch.op != "remove":
         changed[name] = patch.value
     return changed
+
+
+def _promoted(stage: Stage, patch: Patch) -> Stage:
+    """Copy from the canary's settings: what makes its deployment and variables the stage's."""
+    match patch.source, patch.path:
+        case ("canarySettings", "deploymentId"), ("deploymentId",):
+            deployment_id = stage.canary_settings.get("deploymentId")
+            return replace(stage, deployment_id=deployment_id or stage.deployment_id)
+        case ("canarySettings", "stageVariableOverrides"), ("variables",):
+            overrides = stage.canary_settings.get("stageVariableOverrides", {})
+            return replace(stage, variables={**stage.variables, **overrides})
+    raise _not_a_path(patch)
 
 
 def _canary(values: Mapping[str, Any], names: list[str], patch: Patch) -> dict[str, Any]:

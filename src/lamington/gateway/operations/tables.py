@@ -127,12 +127,13 @@ def parse_time(text: str) -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """One patch operation; `path` are its parts, decoded."""
+    """One patch operation; `path` are its parts, decoded, and `source` those of `from`."""
 
     op: str
     path: tuple[str, ...]
     written: str
     value: str = ""
+    source: tuple[str, ...] = ()
 
     def refused(self, paths: Iterable[str]) -> BadRequestException:
         return BadRequestException(
@@ -162,6 +163,12 @@ class Patch:
         return BadRequestException(f"Invalid patch value '{self.value}' for path '{self.written}'")
 
 
+def _pointer(text: str) -> tuple[str, ...]:
+    """The parts of a JSON pointer, decoded."""
+    parts = text.split("/")[1:]
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
+
+
 def parse_patches(params: Params) -> list[Patch]:
     """Read `patchOperations`: JSON pointers, `~1` for a slash within a part."""
     patches = []
@@ -172,11 +179,10 @@ def parse_patches(params: Params) -> list[Patch]:
         patches.append(
             Patch(
                 op=each.get("op") or "replace",
-                path=tuple(
-                    part.replace("~1", "/").replace("~0", "~") for part in written[1:].split("/")
-                ),
+                path=_pointer(written),
                 written=written,
                 value=each.get("value") or "",
+                source=_pointer(each.get("from") or ""),
             )
         )
     return patches
