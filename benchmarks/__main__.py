@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import engine_rows, function_rows, http_rows, template_rows
+from benchmarks import engine_rows, function_rows, gateway_rows, http_rows, template_rows
 from benchmarks.servers import machine, write_json
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "http": http_rows.run,
+    "gateway": gateway_rows.run,
     "templates": template_rows.run,
     "engine": engine_rows.run,
     "functions": function_rows.run,

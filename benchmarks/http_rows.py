@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import servers, table
@@ -35,27 +36,33 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             for target in hello
         ]
         return {
-            "hello": _compare("GET hello", hello, arguments),
-            "echo_1_kb": _compare("POST echo, 1 KB", echo, arguments),
+            "hello": compare("GET hello", hello, arguments),
+            "echo_1_kb": compare("POST echo, 1 KB", echo, arguments),
         }
 
 
-def _compare(title: str, targets: list[Target], arguments: argparse.Namespace) -> dict[str, Any]:
+def compare(
+    title: str,
+    targets: list[Target],
+    arguments: argparse.Namespace,
+    clients: Sequence[int] = CLIENTS,
+) -> dict[str, Any]:
+    """Load the targets in turn; `fastapi` and `floor` are the others' yardsticks."""
     for target in targets:
         measure(target, 16, 1)
     results: dict[str, Any] = {}
     rows = []
-    for clients in CLIENTS:
+    for at_once in clients:
         rounds: dict[str, list[Measurement]] = {target.name: [] for target in targets}
         for number in range(arguments.rounds):
             # Each round begins with another target, so that none always follows the same one.
             turn = number % len(targets)
             for target in (*targets[turn:], *targets[:turn]):
-                rounds[target.name].append(measure(target, clients, arguments.seconds))
+                rounds[target.name].append(measure(target, at_once, arguments.seconds))
         for name, measured in rounds.items():
             figures = _figures(measured, rounds["fastapi"], rounds["floor"])
-            results[f"{name}, {clients} clients"] = figures
-            rows.append((name, clients, *figures.values()))
+            results[f"{name}, {at_once} clients"] = figures
+            rows.append((name, at_once, *figures.values()))
     columns = ("target", "clients", "req/s", "p50 ms", "p99 ms", "CPU us/req")
     table.show(title, (*columns, "/ fastapi", "/ floor", "bad"), rows)
     return results

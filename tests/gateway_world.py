@@ -15,6 +15,7 @@ from lamington.core.store import Store
 from lamington.functions.invoke import Invocation, InvocationResult
 from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
 from lamington.gateway.entities import RestApi, Stage
+from lamington.gateway.operations.documentation import DocumentationOperations
 from lamington.gateway.operations.methods import MethodOperations
 from lamington.gateway.operations.rest_apis import RestApiOperations
 from lamington.gateway.operations.stages import StageOperations
@@ -53,6 +54,7 @@ class GatewayWorld:
                 tables=tables, clock=self.clock, ids=ids, withdraw=self.data_plane.withdraw
             ).operations(),
             **MethodOperations(tables=tables, ids=ids).operations(),
+            **DocumentationOperations(tables=tables, clock=self.clock, ids=ids).operations(),
             **self.stages.operations(),
         }
 

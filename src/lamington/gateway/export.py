@@ -1,18 +1,26 @@
-"""A deployed REST API to the Swagger 2.0 definition that GetExport answers.
+"""A deployed REST API to the Swagger 2.0 or OpenAPI 3.0 definition that GetExport answers.
 
 The reverse of `openapi`: what is exported with its extensions can be imported again and is the
 same API. Left to others: which stage, and JSON or YAML (`operations`).
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 import msgspec
 
 from lamington.core.aws import Scope
 from lamington.gateway.definition_models import MODEL_PLACE
 from lamington.gateway.definition_values import PASSTHROUGH_TEMPLATE
-from lamington.gateway.entities import ANY, Method, MethodIntegration, RestApi, Stage
+from lamington.gateway.documentation import DOCUMENTATION, export_parts
+from lamington.gateway.entities import (
+    ANY,
+    Method,
+    MethodIntegration,
+    MethodResponseDefinition,
+    RestApi,
+    Stage,
+)
 from lamington.gateway.openapi import ANY_METHOD, INTEGRATION, JSON_MEDIA_TYPE
 from lamington.gateway.security import AUTHORIZER
 
@@ -22,17 +30,32 @@ API_KEY_SCHEME = "api_key"
 _PLACES = {"header": "header", "querystring": "query", "path": "path"}
 
 
-def export_swagger(
-    api: RestApi, stage: Stage, scope: Scope, *, integrations: bool, authorizers: bool
+ExportForm = Literal["swagger", "oas30"]
+
+EXTENSIONS = ("integrations", "apigateway", "authorizers", "documentation", "postman")
+"""What an export may be asked to have beyond the bare definition."""
+
+
+def export_definition(
+    api: RestApi, stage: Stage, scope: Scope, *, form: ExportForm, extensions: Collection[str]
 ) -> dict[str, Any]:
     """The definition of an API as a stage serves it.
 
-    AWS: host, base path and scheme are the stage's; enumeration values are in lower case
-    (developer guide, export a REST API).
-    Differs: documentation parts are not exported.
+    AWS: host, base path and scheme are the stage's; enumeration values are in lower case; the
+    documentation is that of the version which the stage shows (developer guide, export a REST
+    API).
+    Differs: `postman` adds nothing, since no record of what AWS adds is known.
     """
     names = {each.authorizer_id: each.name for each in api.authorizers.values()}
-    exporter = _Exporter(api, names, integrations, authorizers)
+    whole = "apigateway" in extensions
+    integrations = whole or "integrations" in extensions
+    exporter = _Exporter(
+        api,
+        names,
+        is_swagger=form == "swagger",
+        integrations=integrations,
+        authorizers=whole or "authorizers" in extensions,
+    )
     paths: dict[str, Any] = {}
     for resource in sorted(api.resources.values(), key=lambda each: each.path):
         if resource.methods:
@@ -40,20 +63,35 @@ def export_swagger(
                 ANY_METHOD if verb == ANY else verb.lower(): exporter.operation(method)
                 for verb, method in sorted(resource.methods.items())
             }
-    document: dict[str, Any] = {
-        "swagger": "2.0",
-        "info": _set(description=api.description, version=version_of(api), title=api.name),
-        "host": f"{api.api_id}.execute-api.{scope.region}.{scope.url_suffix}",
-        "basePath": f"/{stage.stage_name}",
-        "schemes": ["https"],
-        "paths": paths,
-    }
-    document |= _set(
-        securityDefinitions=exporter.schemes(),
-        definitions={name: exporter.schema(name) for name in sorted(api.models)},
-    )
+    info = _set(description=api.description, version=version_of(api), title=api.name)
+    host = f"{api.api_id}.execute-api.{scope.region}.{scope.url_suffix}"
+    schemes = exporter.schemes()
+    models = {name: exporter.schema(name) for name in sorted(api.models)}
+    document: dict[str, Any]
+    if form == "swagger":
+        document = {
+            "swagger": "2.0",
+            "info": info,
+            "host": host,
+            "basePath": f"/{stage.stage_name}",
+            "schemes": ["https"],
+            "paths": paths,
+            **_set(securityDefinitions=schemes, definitions=models),
+        }
+    else:
+        base_path = {"basePath": {"default": f"/{stage.stage_name}"}}
+        document = {
+            "openapi": "3.0.1",
+            "info": info,
+            "servers": [{"url": f"https://{host}/{{basePath}}", "variables": base_path}],
+            "paths": paths,
+            "components": _set(schemas=models, securitySchemes=schemes),
+        }
     if integrations:
         document |= _root_extensions(api)
+    version = api.documentation_versions.get(stage.documentation_version)
+    if version is not None and (whole or "documentation" in extensions):
+        document[DOCUMENTATION] = export_parts(version.parts, version.version, version.created)
     return document
 
 
@@ -63,48 +101,43 @@ def version_of(api: RestApi) -> str:
 
 
 class _Exporter:
+    """Writes the parts of one definition, in the words of its form."""
+
     def __init__(
-        self, api: RestApi, names: Mapping[str, str], integrations: bool, authorizers: bool
+        self,
+        api: RestApi,
+        names: Mapping[str, str],
+        *,
+        is_swagger: bool,
+        integrations: bool,
+        authorizers: bool,
     ) -> None:
         self._api = api
         self._names = names
+        self._is_swagger = is_swagger
+        self._models = "#/definitions/" if is_swagger else "#/components/schemas/"
         self._integrations = integrations
         self._authorizers = authorizers
         self._place = MODEL_PLACE.format(api_id=api.api_id)
 
     def operation(self, method: Method) -> dict[str, Any]:
-        parameters = [
-            {"name": name, "in": _PLACES[place], "required": required, "type": "string"}
+        parameters: list[dict[str, Any]] = [
+            {"name": name, "in": _PLACES[place], "required": required, **self._text}
             for (place, name), required in (
                 (tuple(key.removeprefix("method.request.").split(".", 1)), required)
                 for key, required in method.request_parameters.items()
             )
         ]
-        for name in dict.fromkeys(method.request_models.values()):
-            schema = {"$ref": f"#/definitions/{name}"}
-            parameters.append({"in": "body", "name": name, "required": True, "schema": schema})
-        produces = dict.fromkeys(
-            media_type for each in method.responses for media_type in each.response_models
-        )
         validator = self._api.request_validators.get(method.request_validator_id)
-        operation = _set(
-            operationId=method.operation_name,
-            consumes=list(method.request_models),
-            produces=list(produces),
-            parameters=parameters,
-        )
+        operation = _set(operationId=method.operation_name)
+        if self._is_swagger:
+            operation |= self._swagger_payloads(method, parameters)
+        else:
+            operation |= _set(
+                parameters=parameters, requestBody=self._request_body(method.request_models)
+            )
         operation["responses"] = {
-            each.status_code: {
-                "description": f"{each.status_code} response",
-                **_set(
-                    headers={
-                        name.removeprefix("method.response.header."): {"type": "string"}
-                        for name in each.response_parameters
-                    },
-                    schema=_reference(each.response_models),
-                ),
-            }
-            for each in method.responses
+            each.status_code: self._response(each) for each in method.responses
         }
         operation |= _set(security=self._security(method))
         if self._integrations:
@@ -113,6 +146,53 @@ class _Exporter:
             if method.integration is not None:
                 operation[INTEGRATION] = _integration(method.integration)
         return operation
+
+    @property
+    def _text(self) -> dict[str, Any]:
+        """How the form says that something is text."""
+        return {"type": "string"} if self._is_swagger else {"schema": {"type": "string"}}
+
+    def _swagger_payloads(self, method: Method, parameters: list[Any]) -> dict[str, Any]:
+        for name in dict.fromkeys(method.request_models.values()):
+            schema = {"$ref": f"{self._models}{name}"}
+            parameters.append({"in": "body", "name": name, "required": True, "schema": schema})
+        produces = dict.fromkeys(
+            media_type for each in method.responses for media_type in each.response_models
+        )
+        return _set(
+            consumes=list(method.request_models), produces=list(produces), parameters=parameters
+        )
+
+    def _request_body(self, models: Mapping[str, str]) -> dict[str, Any]:
+        return {"content": self._content(models), "required": True} if models else {}
+
+    def _content(self, models: Mapping[str, str]) -> dict[str, Any]:
+        return {
+            media_type: {"schema": {"$ref": f"{self._models}{name}"}}
+            for media_type, name in models.items()
+        }
+
+    def _response(self, response: MethodResponseDefinition) -> dict[str, Any]:
+        headers = {
+            name.removeprefix("method.response.header."): dict(self._text)
+            for name in response.response_parameters
+        }
+        models = response.response_models
+        payload = (
+            _set(schema=self._reference(models))
+            if self._is_swagger
+            else {"content": self._content(models)}
+        )
+        return {
+            "description": f"{response.status_code} response",
+            **_set(headers=headers),
+            **payload,
+        }
+
+    def _reference(self, models: Mapping[str, str]) -> dict[str, str] | None:
+        """Swagger has one schema for a response: that of JSON, or the first."""
+        name = models.get(JSON_MEDIA_TYPE) or next(iter(models.values()), "")
+        return {"$ref": f"{self._models}{name}"} if name else None
 
     def _security(self, method: Method) -> list[dict[str, list[str]]]:
         found = []
@@ -146,7 +226,7 @@ class _Exporter:
         return schemes
 
     def schema(self, name: str) -> Any:
-        text = self._api.models[name].schema.replace(self._place, "#/definitions/")
+        text = self._api.models[name].schema.replace(self._place, self._models)
         return msgspec.json.decode(text or "{}")
 
 
@@ -215,12 +295,6 @@ def _root_extensions(api: RestApi) -> dict[str, Any]:
 
 def _templates(templates: Mapping[str, str]) -> dict[str, str]:
     return {media_type: text or PASSTHROUGH_TEMPLATE for media_type, text in templates.items()}
-
-
-def _reference(models: Mapping[str, str]) -> dict[str, str] | None:
-    """Swagger has one schema for a response: that of JSON, or the first."""
-    name = models.get(JSON_MEDIA_TYPE) or next(iter(models.values()), "")
-    return {"$ref": f"#/definitions/{name}"} if name else None
 
 
 def _set(**members: Any) -> dict[str, Any]:

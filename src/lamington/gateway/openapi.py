@@ -1,4 +1,4 @@
-"""Swagger 2.0 and OpenAPI 3.0 definitions, with AWS's extensions, to a REST API.
+"""Swagger 2.0 and OpenAPI 3 definitions, with AWS's extensions, to a REST API.
 
 An import is pure: a document and the API as it was give the API as it is to be. Left to others:
 what may stand behind a method (`rules`), what the API's methods become (`deployment`), and what
@@ -30,6 +30,7 @@ from lamington.gateway.definition_values import (
     texts_of,
     whole_of,
 )
+from lamington.gateway.documentation import documented
 from lamington.gateway.entities import (
     ANY,
     COMPRESSION_SIZE_MAX_BYTES,
@@ -88,7 +89,7 @@ def import_definition(
     (developer guide, import an API).
     Differs: resources that stay keep their ids when a definition overwrites.
     """
-    version = _require_version(document)
+    version = definition_version(document)
     if base_path not in ("ignore", "prepend", "split"):
         raise BadRequestException(f"Invalid basepath option: {base_path}")
     findings = Findings()
@@ -122,7 +123,8 @@ def import_definition(
     return draft.finished(mode), findings.warnings
 
 
-def _require_version(document: Object) -> int:
+def definition_version(document: Object) -> int:
+    """2 for Swagger 2.0, 3 for OpenAPI 3; raises BadRequestException for what is neither."""
     swagger, openapi = document.get("swagger"), document.get("openapi")
     if not isinstance(document.get("paths"), Mapping):
         raise BadRequestException("Invalid OpenAPI input.", hint="`paths` is missing")
@@ -131,7 +133,7 @@ def _require_version(document: Object) -> int:
         raise BadRequestException("Invalid OpenAPI input.", hint="`info.title` is missing")
     if str(swagger) in ("2.0", "2"):
         return 2
-    if str(openapi).startswith("3.0"):
+    if str(openapi).startswith(("3.0", "3.1")):
         return 3
     raise BadRequestException(
         "Invalid OpenAPI input.", hint='say `swagger: "2.0"` or `openapi: "3.0.1"`'
@@ -150,11 +152,13 @@ def _base_path(document: Object, version: int, option: str) -> str:
 
 
 def _server_path(document: Object) -> str:
-    server = next(iter(objects_of(document.get("servers"))), {})
-    variables = dict(members_of(server.get("variables")))
-    if "basePath" in variables:
-        return str(variables["basePath"].get("default", ""))
-    return urlsplit(str(server.get("url", ""))).path
+    """AWS: the first `basePath` variable of a server, else the path of the first server's URL."""
+    servers = objects_of(document.get("servers"))
+    for server in servers:
+        variables = dict(members_of(server.get("variables")))
+        if "basePath" in variables:
+            return str(variables["basePath"].get("default", ""))
+    return urlsplit(str(servers[0].get("url", ""))).path if servers else ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -446,6 +450,7 @@ class _Draft:
             endpoint_access_mode=text_of(document.get("x-amazon-apigateway-endpoint-access-mode"))
             or api.endpoint_access_mode,
         )
+        changed, _ = documented(changed, document, self.version, self.ids, merge=mode == "merge")
         before = api.definition_extensions if mode == "merge" else ()
         sentences = dict.fromkeys((*before, *unacted(changed, document)))
         return replace(changed, definition_extensions=tuple(sentences))

@@ -62,7 +62,6 @@ _METHOD_SENTENCES: tuple[tuple[Callable[[Method], bool], str], ...] = (
 )
 
 _ROOT_SENTENCES = {
-    "x-amazon-apigateway-documentation": "Documentation parts are not kept.",
     "x-amazon-apigateway-cors": "`x-amazon-apigateway-cors` is for HTTP APIs and has no effect.",
 }
 

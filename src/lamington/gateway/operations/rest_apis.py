@@ -11,6 +11,7 @@ import msgspec
 
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Clock, Ids
+from lamington.gateway.documentation import with_version
 from lamington.gateway.entities import (
     COMPRESSION_SIZE_MAX_BYTES,
     THROTTLING_BURST_LIMIT,
@@ -136,8 +137,9 @@ class RestApiOperations:
     ) -> tuple[RestApi, list[str]]:
         parameters = params.get("parameters") or {}
         body = params.get("body") or b""
+        document = parse_definition(body.encode() if isinstance(body, str) else body)
         api, warnings = import_definition(
-            parse_definition(body.encode() if isinstance(body, str) else body),
+            document,
             api=api,
             mode=mode,
             base_path=str(parameters.get("basepath") or "ignore").lower(),
@@ -146,7 +148,7 @@ class RestApiOperations:
         )
         if warnings and params.get("failOnWarnings"):
             raise BadRequestException("Warnings found during import:\n\t" + "\n\t".join(warnings))
-        return api, warnings
+        return with_version(api, document, self._clock.now().isoformat()), warnings
 
     # REST APIs
 

@@ -23,7 +23,7 @@ from lamington.gateway.entities import (
     RestApi,
     Stage,
 )
-from lamington.gateway.export import export_swagger, version_of
+from lamington.gateway.export import EXTENSIONS, export_definition, version_of
 from lamington.gateway.operations.settings import changed_settings, method_settings_result
 from lamington.gateway.operations.tables import (
     GatewayTables,
@@ -336,34 +336,36 @@ class StageOperations:
         }
 
     async def get_export(self, params: Params, scope: Scope) -> Result:
-        """The definition of what a stage serves.
-
-        Differs: Swagger 2.0 alone; OpenAPI 3.0 and Postman extensions are refused.
-        """
+        """The definition of what a stage serves, as Swagger 2.0 or OpenAPI 3.0."""
         stage = self._stage(params, scope)
-        if params["exportType"] != "swagger":
-            raise BadRequestException(
-                f"Export type `{params['exportType']}` is not emulated yet", hint="use `swagger`"
-            )
+        kind = params["exportType"]
+        if kind not in ("swagger", "oas30"):
+            raise BadRequestException(f"Invalid export type: {kind}", hint="`swagger` or `oas30`")
         accepts = params.get("accepts") or "application/json"
         form = {"application/json": "json", "application/yaml": "yaml"}.get(accepts)
         if form is None:
             raise BadRequestException(f"Invalid accept type: {accepts}")
-        wanted = (params.get("parameters") or {}).get("extensions", "").split(",")
-        api = self._served(stage, scope).api
-        document = export_swagger(
-            api,
-            stage,
-            scope,
-            integrations=bool({"integrations", "apigateway"} & set(wanted)),
-            authorizers=bool({"authorizers", "apigateway"} & set(wanted)),
+        asked = (params.get("parameters") or {}).get("extensions", "")
+        extensions = {each.strip() for each in asked.split(",") if each.strip()}
+        unknown = extensions.difference(EXTENSIONS)
+        if unknown:
+            raise BadRequestException(
+                f"Invalid extensions: {', '.join(sorted(unknown))}", hint=", ".join(EXTENSIONS)
+            )
+        # Versions of the documentation are made after a deployment: they are the API's own.
+        api = replace(
+            self._served(stage, scope).api,
+            documentation_versions=self._tables.require_api(
+                scope, stage.api_id
+            ).documentation_versions,
         )
+        document = export_definition(api, stage, scope, form=kind, extensions=extensions)
         body = (
             msgspec.json.format(msgspec.json.encode(document), indent=2)
             if form == "json"
             else yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
         )
-        name = f"swagger_{version_of(api)}.{form}"
+        name = f"{kind}_{version_of(api)}.{form}"
         return {
             "contentType": "application/octet-stream",
             "contentDisposition": f'attachment; filename="{name}"',
