@@ -25,14 +25,20 @@ class InvalidParameterException(AwsError):
     status = 400
 
 
+class BadRequestException(AwsError):
+    status = 400
+
+
 REFUSALS: Mapping[str, type[AwsError]] = {
     "lambda": ValidationException,
+    "apigatewayv2": BadRequestException,
     "logs": InvalidParameterException,
     "cloudformation": ValidationError,
     "sts": ValidationError,
     "iam": ValidationError,
 }
-"""Services that validate before they act; API Gateway has words of its own for each member."""
+"""Services that validate before they act; API Gateway has words of its own for each member
+of REST APIs."""
 
 LEFT_TO_OPERATIONS = frozenset(
     {

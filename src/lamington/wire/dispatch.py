@@ -7,13 +7,16 @@ not be able to make it act. What an operation does is left to the layers.
 import ipaddress
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from lamington.core.aws import Operation, Params, Result, Scope
-from lamington.core.clock import Ids
+from lamington.core.clock import Clock, Ids, SystemClock
 from lamington.core.errors import AwsError
 from lamington.core.http import Request, Response
+from lamington.core.sigv4 import IncompleteSignature, SignatureError, Signer, authenticate
 from lamington.wire.constraints import require_valid
 from lamington.wire.parse import parse_request
+from lamington.wire.permissions import decide, denial
 from lamington.wire.serialize import (
     render_error,
     render_result,
@@ -30,6 +33,7 @@ from lamington.wire.services import (
     service_name_of,
     spoken_by,
 )
+from lamington.wire.signers import KnownSigners
 
 LOGGER = logging.getLogger("lamington.wire")
 
@@ -63,6 +67,20 @@ class AccessDeniedException(AwsError):
     status = 403
 
 
+class _Unbelieved(AwsError):
+    """A refused signature or permission, under the name that the service's protocol has for it."""
+
+    status = 403
+
+    def __init__(self, message: str, code: str = "AccessDenied") -> None:
+        super().__init__(message)
+        self._code = code
+
+    @property
+    def code(self) -> str:
+        return self._code
+
+
 class Dispatcher:
     """Every AWS operation that the engine has, for HTTP clients and, as AwsCaller, for itself."""
 
@@ -73,23 +91,36 @@ class Dispatcher:
         *,
         default_scope: Scope | None = None,
         hosts: Collection[str] = (),
+        signers: KnownSigners | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """`operations` are named `service:Operation`, and more may be put in later, since some
-        call others; `hosts` are further names of this machine that a Host header may hold."""
+        call others; `hosts` are further names of this machine that a Host header may hold.
+        Without `signers` every caller is believed."""
         self._operations = operations
         self._ids = ids
         self._default_scope = default_scope or Scope()
         self._hosts = frozenset(host.lower() for host in hosts)
         self._services = Services()
+        self._signers = signers
+        self._clock = clock or SystemClock()
 
     async def call(self, operation: str, params: Params, scope: Scope) -> Result:
         """Call an operation in this process: no model is loaded and nothing is validated here."""
         return await self._require(operation)(params, scope)
 
+    def emulates(self, service: str, operation: str = "") -> bool:
+        """Whether a service is one of the engine's, by its signing name, and has an operation."""
+        if operation:
+            return f"{service}:{operation}" in self._operations
+        return service in EMULATED
+
     async def handle(self, request: Request) -> Response:
         """Answer one AWS request; whatever happens, in a form that its client can read.
 
-        Differs: signatures are not verified; they tell the service, the account and the region.
+        AWS: a signature is verified, and the policies of whoever signed are asked.
+        Differs: unless the setting `auth` is `enforce`, keys that are not known are believed,
+        unsigned requests are taken, and no policy is asked.
         """
         request_id = self._ids.request_id()
         service: Service | None = None
@@ -103,14 +134,19 @@ class Dispatcher:
                     " signature, an X-Amz-Target, an Action nor the path of an emulated service"
                 )
             service = spoken_by(request, self._services.require(name))
+            signer = self._authenticate(request, service)
             operation, params = parse_request(request, service)
             method = self._require(f"{name}:{operation}")
             require_valid(service, operation, params)
+            scope = scope_of(request, credential, self._default_scope)
+            if signer is not None:
+                scope = replace(scope, account_id=signer.of_account(scope.account_id))
+                _require_permission(signer, service, operation, request, params, scope)
             params[REQUEST_METADATA] = {
                 "HTTPHeaders": request.headers,
                 "SourceIp": request.source_ip,
+                "Signer": signer,
             }
-            scope = scope_of(request, credential, self._default_scope)
             return render_result(service, operation, await method(params, scope), request_id)
         except AwsError as error:
             return _refusal(request, service, error, request_id)
@@ -121,6 +157,23 @@ class Dispatcher:
                 f" under {request_id}"
             )
             return _refusal(request, service, failure, request_id)
+
+    def _authenticate(self, request: Request, service: Service) -> Signer | None:
+        """Who signed a request; None for nobody, where that is believed."""
+        if self._signers is None:
+            return None
+        enforced = self._signers.enforce
+        try:
+            signer = authenticate(request, self._signers, self._clock.now())
+        except IncompleteSignature as error:
+            if not enforced:
+                return None
+            raise _unbelieved(error, service) from None
+        except SignatureError as error:
+            raise _unbelieved(error, service) from None
+        if signer is None and enforced:
+            raise MissingAuthenticationTokenException("Missing Authentication Token")
+        return signer
 
     def _require(self, operation: str) -> Operation:
         found = self._operations.get(operation)
@@ -157,6 +210,26 @@ class Dispatcher:
             return ipaddress.ip_address(name).is_loopback
         except ValueError:
             return False
+
+
+def _unbelieved(error: SignatureError, service: Service) -> AwsError:
+    is_query = service.protocol == "query"
+    return _Unbelieved(error.message, error.query_code if is_query else error.code)
+
+
+def _require_permission(
+    signer: Signer,
+    service: Service,
+    operation: str,
+    request: Request,
+    params: Params,
+    scope: Scope,
+) -> None:
+    decision, action, resource = decide(signer, service.name, operation, request, params, scope)
+    if decision != "allow":
+        who = signer.arn or scope.global_arn("iam", "root")
+        code = "AccessDenied" if service.protocol == "query" else "AccessDeniedException"
+        raise _Unbelieved(denial(who, action, resource, decision), code)
 
 
 def _host_name(host: str) -> str:

@@ -1,6 +1,8 @@
-"""IAM and STS as far as deployments need them: roles and policies that are kept, never evaluated.
+"""IAM and STS as far as deployments need them: roles with their policies, and sessions of them.
 
-Differs: nothing here grants or denies anything.
+Left to others: who may do what by these policies (`signers`, `permissions`).
+
+Differs: trust policies, permissions boundaries and session policies are kept, never evaluated.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +16,7 @@ import msgspec
 from lamington.core.aws import Arn, Operation, Params, Result, Scope
 from lamington.core.clock import UPPER_ALPHANUMERIC, Clock, Ids
 from lamington.core.errors import AwsError, LamingtonError
+from lamington.core.sigv4 import Signer
 from lamington.core.store import Store, Table
 from lamington.wire.constraints import ValidationError
 from lamington.wire.services import access_key_of, render_temporary_access_key
@@ -66,6 +69,20 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Credentials of a role that were given out; `expires` is None where the engine ends them."""
+
+    access_key: str
+    secret: str
+    token: str
+    user_id: str
+    arn: str
+    role_name: str
+    scope: Scope
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A customer managed policy."""
 
@@ -87,7 +104,9 @@ class IdentityOperations:
         self._policies = Table(store, "iam_policies", Policy, lambda row: (row.arn,))
         self._clock = clock
         self._ids = ids
-        self._sessions: dict[str, dict[str, str]] = {}
+        self._sessions: dict[str, Session] = {}
+        self.version = 0
+        """Counts the changes of roles and policies."""
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -120,15 +139,19 @@ class IdentityOperations:
     # STS.
 
     async def get_caller_identity(self, params: Params, scope: Scope) -> Result:
-        """Who has signed: a session of a role, or the account.
+        """Who has signed: a session of a role, a key that is known, or the account.
 
-        Differs: whoever has no session of this engine is the account's root user, since
-        signatures are not verified.
+        Differs: whoever is not known is the account's root user, where such keys are believed.
         """
-        headers = (params.get("RequestMetadata") or {}).get("HTTPHeaders")
-        session = self._sessions.get(access_key_of(headers)) if headers is not None else None
+        metadata = params.get("RequestMetadata") or {}
+        signer: Signer | None = metadata.get("Signer")
+        if signer is not None and signer.arn:
+            return {"UserId": signer.user_id, "Account": scope.account_id, "Arn": signer.arn}
+        headers = metadata.get("HTTPHeaders")
+        session = self.session(access_key_of(headers)) if headers is not None else None
         if session is not None:
-            return {"Account": session["Arn"].split(":")[4], **session}
+            account_id = session.scope.account_id
+            return {"Account": account_id, "UserId": session.user_id, "Arn": session.arn}
         return {
             "UserId": scope.account_id,
             "Account": scope.account_id,
@@ -140,36 +163,67 @@ class IdentityOperations:
 
         Differs: the role need not exist, and its trust policy is not evaluated.
         """
-        session = params["RoleSessionName"]
-        key, secret, token = self.role_credentials(params["RoleArn"], scope, session)
-        who = self._sessions[key]
-        lasts = timedelta(seconds=params.get("DurationSeconds", SESSION_DEFAULT_S))
+        expires = self._clock.now() + timedelta(
+            seconds=params.get("DurationSeconds", SESSION_DEFAULT_S)
+        )
+        session = self._new_session(params["RoleArn"], scope, params["RoleSessionName"], expires)
         return {
             "Credentials": {
-                "AccessKeyId": key,
-                "SecretAccessKey": secret,
-                "SessionToken": token,
-                "Expiration": self._clock.now() + lasts,
+                "AccessKeyId": session.access_key,
+                "SecretAccessKey": session.secret,
+                "SessionToken": session.token,
+                "Expiration": expires,
             },
-            "AssumedRoleUser": {"AssumedRoleId": who["UserId"], "Arn": who["Arn"]},
+            "AssumedRoleUser": {"AssumedRoleId": session.user_id, "Arn": session.arn},
         }
 
     def role_credentials(self, role_arn: str, scope: Scope, session: str) -> tuple[str, str, str]:
         """An access key, secret and session token of a role, as functions get them."""
+        made = self._new_session(role_arn, scope, session, None)
+        return made.access_key, made.secret, made.token
+
+    def _new_session(
+        self, role_arn: str, scope: Scope, name: str, expires: datetime | None
+    ) -> Session:
         arn = _parse_role_arn(role_arn)
-        name = arn.resource.rpartition("/")[2]
+        role_name = arn.resource.rpartition("/")[2]
         owner = Scope(account_id=arn.account_id, region=scope.region)
-        role = self._roles.get(_account_wide(owner), name)
+        role = self._roles.get(_account_wide(owner), role_name)
         role_id = role.role_id if role else self._unique_id("AROA")
-        key = render_temporary_access_key(arn.account_id, self._ids)
+        letters = UPPER_ALPHANUMERIC + "abcdefghij/+"
+        session = Session(
+            access_key=render_temporary_access_key(arn.account_id, self._ids),
+            secret=self._ids.token(40, letters),
+            token=self._ids.token(356, letters),
+            user_id=f"{role_id}:{name}",
+            arn=owner.global_arn("sts", f"assumed-role/{role_name}/{name}"),
+            role_name=role_name,
+            scope=owner,
+            expires=expires,
+        )
         while len(self._sessions) >= SESSIONS_MAX:
             del self._sessions[next(iter(self._sessions))]
-        self._sessions[key] = {
-            "UserId": f"{role_id}:{session}",
-            "Arn": owner.global_arn("sts", f"assumed-role/{name}/{session}"),
-        }
-        letters = UPPER_ALPHANUMERIC + "abcdefghij/+"
-        return key, self._ids.token(40, letters), self._ids.token(356, letters)
+        self._sessions[session.access_key] = session
+        return session
+
+    def session(self, access_key: str) -> Session | None:
+        """The session that a key was given out for, None for one that is not known (any more)."""
+        return self._sessions.get(access_key)
+
+    def role(self, scope: Scope, role_name: str) -> Role | None:
+        return self._roles.get(_account_wide(scope), role_name)
+
+    def role_documents(self, scope: Scope, role: Role) -> list[str]:
+        """The texts of the policies that a role has, of its own and attached ones."""
+        attached = (self._policies.get(_account_wide(scope), arn) for arn in role.attached_policies)
+        return [
+            *role.inline_policies.values(),
+            *(policy.document for policy in attached if policy is not None),
+        ]
+
+    def _keep_role(self, scope: Scope, role: Role) -> None:
+        self._roles.put(_account_wide(scope), role)
+        self.version += 1
 
     # Roles.
 
@@ -192,7 +246,7 @@ class IdentityOperations:
             tags=_tags(params.get("Tags", ())),
         )
         _require_tag_count(role.tags)
-        self._roles.put(_account_wide(scope), role)
+        self._keep_role(scope, role)
         return {"Role": _render_role(role)}
 
     async def get_role(self, params: Params, scope: Scope) -> Result:
@@ -205,6 +259,7 @@ class IdentityOperations:
         if role.inline_policies:
             raise DeleteConflict("Cannot delete entity, must delete policies first.")
         self._roles.delete(_account_wide(scope), role.role_name)
+        self.version += 1
         return {}
 
     async def list_roles(self, params: Params, scope: Scope) -> Result:
@@ -217,8 +272,8 @@ class IdentityOperations:
 
     async def update_role(self, params: Params, scope: Scope) -> Result:
         role = self._require_role(params, scope)
-        self._roles.put(
-            _account_wide(scope),
+        self._keep_role(
+            scope,
             replace(
                 role,
                 description=params.get("Description", role.description),
@@ -230,20 +285,20 @@ class IdentityOperations:
     async def update_assume_role_policy(self, params: Params, scope: Scope) -> Result:
         role = self._require_role(params, scope)
         _require_policy(params["PolicyDocument"])
-        self._roles.put(_account_wide(scope), replace(role, trust_policy=params["PolicyDocument"]))
+        self._keep_role(scope, replace(role, trust_policy=params["PolicyDocument"]))
         return {}
 
     async def tag_role(self, params: Params, scope: Scope) -> Result:
         role = self._require_role(params, scope)
         tags = role.tags | _tags(params["Tags"])
         _require_tag_count(tags)
-        self._roles.put(_account_wide(scope), replace(role, tags=tags))
+        self._keep_role(scope, replace(role, tags=tags))
         return {}
 
     async def untag_role(self, params: Params, scope: Scope) -> Result:
         role = self._require_role(params, scope)
         kept = {key: value for key, value in role.tags.items() if key not in params["TagKeys"]}
-        self._roles.put(_account_wide(scope), replace(role, tags=kept))
+        self._keep_role(scope, replace(role, tags=kept))
         return {}
 
     async def list_role_tags(self, params: Params, scope: Scope) -> Result:
@@ -262,7 +317,7 @@ class IdentityOperations:
                 f"Maximum policy size of {ROLE_POLICIES_BYTES_MAX} bytes exceeded for role"
                 f" {role.role_name}"
             )
-        self._roles.put(_account_wide(scope), replace(role, inline_policies=policies))
+        self._keep_role(scope, replace(role, inline_policies=policies))
         return {}
 
     async def get_role_policy(self, params: Params, scope: Scope) -> Result:
@@ -281,7 +336,7 @@ class IdentityOperations:
         policies = dict(role.inline_policies)
         if policies.pop(params["PolicyName"], None) is None:
             raise NoSuchEntity(f"The role policy with name {params['PolicyName']} cannot be found.")
-        self._roles.put(_account_wide(scope), replace(role, inline_policies=policies))
+        self._keep_role(scope, replace(role, inline_policies=policies))
         return {}
 
     async def list_role_policies(self, params: Params, scope: Scope) -> Result:
@@ -299,7 +354,7 @@ class IdentityOperations:
         if len(role.attached_policies) >= ATTACHED_MAX:
             raise LimitExceeded(f"Cannot exceed quota for PoliciesPerRole: {ATTACHED_MAX}")
         attached = (*role.attached_policies, arn)
-        self._roles.put(_account_wide(scope), replace(role, attached_policies=attached))
+        self._keep_role(scope, replace(role, attached_policies=attached))
         return {}
 
     async def detach_role_policy(self, params: Params, scope: Scope) -> Result:
@@ -308,7 +363,7 @@ class IdentityOperations:
         if arn not in role.attached_policies:
             raise NoSuchEntity(f"Policy {arn} was not found.")
         attached = tuple(each for each in role.attached_policies if each != arn)
-        self._roles.put(_account_wide(scope), replace(role, attached_policies=attached))
+        self._keep_role(scope, replace(role, attached_policies=attached))
         return {}
 
     async def list_attached_role_policies(self, params: Params, scope: Scope) -> Result:
@@ -345,6 +400,7 @@ class IdentityOperations:
         )
         _require_tag_count(policy.tags)
         self._policies.put(_account_wide(scope), policy)
+        self.version += 1
         return {"Policy": _render_policy(policy, 0)}
 
     async def get_policy(self, params: Params, scope: Scope) -> Result:
@@ -373,6 +429,7 @@ class IdentityOperations:
         if self._attachments(policy.arn, scope):
             raise DeleteConflict("Cannot delete a policy attached to entities.")
         self._policies.delete(_account_wide(scope), policy.arn)
+        self.version += 1
         return {}
 
     async def list_policies(self, params: Params, scope: Scope) -> Result:

@@ -260,17 +260,19 @@ def _json_members(members: Mapping[str, Any], value: Any) -> Parsed:
 
 
 def _json_list(shape: Any, value: Any) -> list[Any]:
+    """Read a list or, below, a map: what is null in it is left out.
+
+    Differs: some services refuse a null there; no operation has a meaning for one.
+    """
     if not isinstance(value, list):
         raise _unexpected(value, "a list")
-    return [None if item is None else _json_value(shape.member, item) for item in value]
+    return [_json_value(shape.member, item) for item in value if item is not None]
 
 
 def _json_map(shape: Any, value: Any) -> Parsed:
     if not isinstance(value, dict):
         raise _unexpected(value, "a map")
-    return {
-        key: None if item is None else _json_value(shape.value, item) for key, item in value.items()
-    }
+    return {key: _json_value(shape.value, item) for key, item in value.items() if item is not None}
 
 
 def _json_string(shape: Any, value: Any) -> str:

@@ -296,7 +296,14 @@ def _rest_error(error: AwsError, shape: Any, status: int, request_id: str) -> Re
         ("x-amzn-ErrorType", error.code),
     ]
     members = shape.members if shape is not None else {}
-    message_name = next((name for name in members if name.lower() == "message"), "message")
+    message_name = next(
+        (
+            member.serialization.get("name", name)
+            for name, member in members.items()
+            if name.lower() == "message"
+        ),
+        "message",
+    )
     document: dict[str, Any] = {}
     for name, value in error.members.items():
         member = members.get(name)

@@ -46,8 +46,11 @@ class MalformedInput(AwsError):
     status = 400
 
 
-EMULATED = ("lambda", "apigateway", "cloudformation", "logs", "monitoring", "sts", "iam")
-"""By the name that requests are signed for."""
+EMULATED = (
+    *("lambda", "apigateway", "apigatewayv2", "cloudformation", "logs", "monitoring", "sts"),
+    "iam",
+)
+"""By the name that requests are signed for; those that share one, by the name of their model."""
 
 MODEL_NAMES: Mapping[str, str] = {"monitoring": "cloudwatch"}
 """Where botocore's model has another name than the one that requests are signed for."""
@@ -68,6 +71,11 @@ VERSIONS: Mapping[str, str] = {
 }
 """Services of the protocol `query`, by the API version that each request carries."""
 
+SHARED_NAMES: Mapping[str, tuple[re.Pattern[str], str]] = {
+    "apigateway": (re.compile(r"/v2(?:/|$)"), "apigatewayv2"),
+}
+"""The other service that is signed for under a name, and the paths by which it is told apart."""
+
 PATHS = (
     (
         re.compile(
@@ -83,6 +91,7 @@ PATHS = (
         ),
         "apigateway",
     ),
+    (re.compile(r"/v2/(?:apis|domainnames|vpclinks|tags|portal)"), "apigatewayv2"),
     (re.compile("/service/GraniteServiceVersion20100801/operation/"), "monitoring"),
 )
 """Services of REST protocols, by the first part of the path: an unsigned request has no more."""
@@ -171,18 +180,23 @@ def service_name_of(request: Request, credential: Credential) -> str:
     The signature says it best; then X-Amz-Target, Host, path and the version of a `query` call.
     """
     if credential.service:
-        return credential.service
+        return _told_apart(credential.service, request)
     target = request.headers.get("x-amz-target")
     if target:
         prefix = target.partition(".")[0]
         return TARGETS.get(prefix) or prefix.partition("_")[0].lower()
     host = _AWS_HOST.fullmatch(request.host)
     if host:
-        return host["service"].lower()
+        return _told_apart(host["service"].lower(), request)
     for form, name in PATHS:
         if form.match(request.path):
             return name
     return VERSIONS.get(dict(form_fields(request)).get("Version", ""), "")
+
+
+def _told_apart(name: str, request: Request) -> str:
+    other = SHARED_NAMES.get(name)
+    return other[1] if other is not None and other[0].match(request.path) else name
 
 
 def form_fields(request: Request) -> list[tuple[str, str]]:

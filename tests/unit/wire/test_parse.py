@@ -148,7 +148,7 @@ def test_an_operation_without_input_has_no_parameters() -> None:
         ('{"Long": 3.0, "Ratio": 2}', {"Long": 3, "Ratio": 2.0}),
         ('{"Ratio": "Infinity"}', {"Ratio": float("inf")}),
         ('{"Long": null, "Other": 1}', {}),
-        ('{"Map": {"a": null}, "Flat": [null]}', {"Map": {"a": None}, "Flat": [None]}),
+        ('{"Map": {"a": null, "b": "c"}, "Flat": [null, "d"]}', {"Map": {"b": "c"}, "Flat": ["d"]}),
         ("", {}),
     ],
 )
