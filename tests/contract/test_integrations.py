@@ -9,6 +9,8 @@ import pytest
 from fakes_gateway import FUNCTION_ARN, FakeInvoker, HandlerFailed
 from lamington.functions.entities import TooManyRequestsException
 from lamington.functions.invoke import Invocation, InvocationResult
+from lamington.gateway.http_client import HttpClient, Terms
+from lamington.gateway.http_integrations import HttpIntegration
 from lamington.gateway.integrations import (
     Bounded,
     Integration,
@@ -18,6 +20,7 @@ from lamington.gateway.integrations import (
     MockIntegration,
     RefusedIntegration,
 )
+from lamington.gateway.lambda_streaming import LambdaStreamIntegration, StreamedAnswer
 from lamington.gateway.responses import GATEWAY_RESPONSE_TYPES, Refusal
 
 
@@ -35,7 +38,18 @@ INTEGRATIONS: dict[str, Callable[[], Integration]] = {
     "lambda without function": lambda: lambda_integration(FakeInvoker({})),
     "mock": MockIntegration,
     "refused": lambda: RefusedIntegration("no", response_type="API_CONFIGURATION_ERROR"),
+    "streamed lambda without permission": lambda: LambdaStreamIntegration(
+        function_arn=FUNCTION_ARN,
+        invoker=NeverStreaming(),
+        timeout_ms=1000,
+        permit=lambda: False,
+    ),
 }
+
+
+class NeverStreaming:
+    async def invoke_streamed(self, invocation: Invocation) -> StreamedAnswer:
+        raise TooManyRequestsException("Rate Exceeded.")
 
 
 @pytest.mark.parametrize("make", INTEGRATIONS.values(), ids=INTEGRATIONS)
@@ -52,6 +66,27 @@ async def test_an_integration_answers_or_refuses_with_a_gateway_response(
     if isinstance(outcome, Refusal):
         assert outcome.response_type in GATEWAY_RESPONSE_TYPES
         assert outcome.message
+
+
+@pytest.mark.parametrize("uri", ["", "no address", "http://", "ftp://a/", "http://a:1/\r\n"])
+async def test_http_without_an_address_is_a_configuration_error(uri: str) -> None:
+    client = HttpClient()
+    integration = HttpIntegration(client, Terms(timeout_s=1.0))
+    with pytest.raises(Refusal) as caught:
+        await integration.send(IntegrationRequest(b"", method="GET", uri=uri))
+    await client.close()
+    assert (caught.value.status, caught.value.response_type) == (500, "API_CONFIGURATION_ERROR")
+
+
+async def test_header_that_cannot_be_sent_is_a_configuration_error() -> None:
+    client = HttpClient()
+    integration = HttpIntegration(client, Terms(timeout_s=1.0))
+    request = IntegrationRequest(
+        b"", method="GET", uri="http://127.0.0.1:1/", headers=[("X-A", "a\r\nX-B: b")]
+    )
+    with pytest.raises(Refusal):
+        await integration.send(request)
+    await client.close()
 
 
 async def test_lambda_gives_the_functions_answer() -> None:

@@ -1,12 +1,15 @@
-"""What stands behind a method: Lambda, Lambda proxy, mock, and the refusal of the rest.
+"""What stands behind a method: Lambda, Lambda proxy, mock, and the refusal of what cannot be.
 
 An integration takes an `IntegrationRequest` and gives an `IntegrationResponse`; how either comes
-from the client's request or goes to the client is compiled in `deployment`.
+from the client's request or goes to the client is compiled in `deployment`. HTTP endpoints are
+`http_integrations`' part, AWS services other than Lambda `service_integrations`', and functions
+that stream `lambda_streaming`'s.
 """
 
 import asyncio
 import base64
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -14,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import msgspec
 
 from lamington.core.coroutines import finish
-from lamington.core.errors import AwsError
+from lamington.core.errors import AwsError, LamingtonError
 from lamington.functions.entities import (
     REQUEST_PAYLOAD_MAX_BYTES,
     InvalidRequestContentException,
@@ -42,19 +45,28 @@ NO_PARAMETERS = IntegrationParameters()
 
 @dataclass(slots=True)
 class IntegrationRequest:
-    """What goes to the backend; `checked` tells that the body is JSON of our own making."""
+    """What goes to the backend; `checked` tells that the body is JSON of our own making.
+
+    Requests that are sent as HTTP are whole: `method`, `uri` and `headers` are what the backend
+    gets. `access_key` is the caller's own, where the integration acts with it.
+    """
 
     body: bytes
     trace_id: str = ""
     parameters: IntegrationParameters = NO_PARAMETERS
     checked: bool = False
+    method: str = ""
+    uri: str = ""
+    headers: Sequence[tuple[str, str]] = ()
+    access_key: str = ""
 
 
 @dataclass(slots=True)
 class IntegrationResponse:
     """What the backend answered; `status` is the backend service's own.
 
-    `function_error` is Lambda's word for how the function failed, "" where it did not.
+    `function_error` is Lambda's word for how the function failed, "" where it did not. What is
+    answered piece by piece has a `stream` and no body.
     """
 
     status: int
@@ -62,10 +74,17 @@ class IntegrationResponse:
     headers: Sequence[tuple[str, str]] = ()
     function_error: str = ""
     request_id: str = ""
+    stream: AsyncIterator[bytes] | None = None
 
 
 class Integration(Protocol):
-    """What stands behind a method; raises Refusal where there is no answer to map."""
+    """What stands behind a method; raises Refusal where there is no answer to map.
+
+    `uri` is the address that execution logs name, "" where each request has its own.
+    """
+
+    @property
+    def uri(self) -> str: ...
 
     async def send(self, request: IntegrationRequest) -> IntegrationResponse: ...
 
@@ -196,13 +215,34 @@ async def _finish(coroutine: Coroutine[Any, Any, Any], blocked: Any) -> None:
         return
 
 
+class Misconfigured(LamingtonError):
+    """An integration that can answer no request; `message` is the execution log's reason."""
+
+
+FUNCTION_URI = re.compile(
+    r"arn:[^:]+:apigateway:(?P<region>[^:]*):lambda:path/+"
+    r"(?:2015-03-31/functions/(?P<arn>.+)/invocations"
+    r"|2021-11-15/functions/(?P<streaming_arn>.+)/response-streaming-invocations)"
+)
+"""The URI of an integration that invokes a function.
+
+AWS: the second form is for functions whose answer is streamed.
+"""
+
+
+def invocation_uri(function_arn: str) -> str:
+    """The address of an invocation, as execution logs name it."""
+    region = function_arn.split(":")[3] if function_arn.count(":") > 3 else ""
+    return f"https://lambda.{region}.amazonaws.com/2015-03-31/functions/{function_arn}/invocations"
+
+
 class LambdaIntegration:
     """Invokes a function with the body as its event: types `AWS` with Lambda, and `AWS_PROXY`.
 
     `permit` tells whether the function's policy lets this method call it.
     """
 
-    __slots__ = ("_abandoned", "_function_arn", "_invoker", "_permit", "_timeout_s")
+    __slots__ = ("_abandoned", "_function_arn", "_invoker", "_permit", "_timeout_s", "uri")
 
     def __init__(
         self,
@@ -212,6 +252,7 @@ class LambdaIntegration:
         timeout_ms: int,
         permit: Callable[[], bool],
     ) -> None:
+        self.uri = invocation_uri(function_arn)
         self._function_arn = function_arn
         self._invoker = invoker
         self._timeout_s = timeout_ms / 1000
@@ -224,10 +265,7 @@ class LambdaIntegration:
         AWS: an integration that takes longer than its time is answered 504; the function runs on.
         """
         if not self._permit():
-            raise configuration_error(
-                "Invalid permissions on Lambda function",
-                hint=f"`{self._function_arn}` needs a permission for apigateway.amazonaws.com",
-            )
+            raise not_permitted(self._function_arn)
         invocation = Invocation(
             function_arn=self._function_arn,
             payload=request.body,
@@ -241,12 +279,10 @@ class LambdaIntegration:
                 self._invoker.invoke(invocation), self._timeout_s, self._abandoned
             )
         except AwsError as error:
-            return _refused(error)
+            return lambda_refusal(error)
         except TimeoutError:
-            raise Refusal(
-                "Execution failed due to a timeout error",
-                response_type="INTEGRATION_TIMEOUT",
-                hint=f"the function ran longer than {self._timeout_s:g} s; it was not stopped",
+            raise timed_out(
+                f"the function ran longer than {self._timeout_s:g} s; it was not stopped"
             ) from None
         return IntegrationResponse(
             result.status,
@@ -255,6 +291,21 @@ class LambdaIntegration:
             result.function_error,
             result.request_id,
         )
+
+
+def not_permitted(function_arn: str) -> Refusal:
+    """The refusal to invoke a function whose policy does not let this method."""
+    return configuration_error(
+        "Invalid permissions on Lambda function",
+        hint=f"`{function_arn}` needs a permission for apigateway.amazonaws.com",
+    )
+
+
+def timed_out(hint: str) -> Refusal:
+    """The refusal of a request whose integration took longer than it may."""
+    return Refusal(
+        "Execution failed due to a timeout error", response_type="INTEGRATION_TIMEOUT", hint=hint
+    )
 
 
 _LAMBDA_HEADERS = (("Content-Type", "application/json"),)
@@ -276,7 +327,7 @@ def _invocation_type(headers: Mapping[str, str]) -> InvocationType:
     return "RequestResponse"
 
 
-def _refused(error: AwsError) -> IntegrationResponse:
+def lambda_refusal(error: AwsError) -> IntegrationResponse:
     """Turn a refusal of Lambda's into an answer to map, or end the request.
 
     AWS: an event that is no JSON is Lambda's 400 and goes through the mappings; access denied
@@ -308,6 +359,7 @@ class MockIntegration:
     """
 
     __slots__ = ()
+    uri = ""
 
     async def send(self, request: IntegrationRequest) -> IntegrationResponse:
         return IntegrationResponse(_mock_status(request.body))
@@ -334,6 +386,7 @@ class RefusedIntegration:
     """Stands where a method needs what is not emulated: it refuses, it never lets pass."""
 
     __slots__ = ("_hint", "_reason", "_response_type")
+    uri = ""
 
     def __init__(self, reason: str, *, response_type: str, hint: str = "") -> None:
         self._reason = reason
