@@ -5,16 +5,18 @@ import re
 import string
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lamington.gateway.vtl.compiler import compile_template
+from lamington.gateway.vtl.compiler import compile_template, compile_traced_template
 from lamington.gateway.vtl.java_regex import compile_java_regex
 from lamington.gateway.vtl.json_text import parse_json
 from lamington.gateway.vtl.jsonpath import compile_json_path
 from lamington.gateway.vtl.library import TemplateError
 from lamington.gateway.vtl.limits import TemplateLimits
 from lamington.gateway.vtl.syntax import TemplateSyntaxError
+from lamington.gateway.vtl.values import well_formed
 from vtl_world import bind
 
 LIMITS = TemplateLimits(steps=20_000, output_chars=100_000)
@@ -244,6 +246,32 @@ def test_template_renders_or_fails_within_bounds(template: str) -> None:
         return
     assert len(rendered) <= LIMITS.output_chars
     assert not PYTHON.search(rendered.replace("__class__", ""))
+
+
+def _render_traced(template: str) -> str:
+    pieces: list[tuple[int, str]] = []
+    bindings = bind(
+        variables=VARIABLES,
+        context={"identity": {"a": "1"}, "requestId": "r"},
+        stage_variables={"a": "b"},
+    )
+    output = compile_traced_template(template, limits=LIMITS)(bindings, pieces.append)
+    assert well_formed("".join(text for _, text in pieces)) == output
+    last = 1 + len(re.findall(r"\r\n|\r|\n", template))
+    assert all(0 <= line <= last for line, _ in pieces)
+    return output
+
+
+@FAST
+@given(st.one_of(templates, soup))
+def test_form_that_tells_lines_prints_the_same(template: str) -> None:
+    try:
+        rendered = _render(template)
+    except (TemplateError, TemplateSyntaxError) as failure:
+        with pytest.raises(type(failure), match=re.escape(str(failure))):
+            _render_traced(template)
+    else:
+        assert _render_traced(template) == rendered
 
 
 @FAST

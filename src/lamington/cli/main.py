@@ -130,6 +130,8 @@ def new(name: str, runtime: str) -> None:
 @_setting_option("host")
 @_setting_option("region")
 @_setting_option("account_id")
+@_setting_option("auth")
+@_setting_option("credentials")
 @stage_option
 @parameter_option
 @click.option("--watch/--no-watch", default=True, help="follow the files [on]")
@@ -266,6 +268,77 @@ def logs(function: str, directory: Path, as_json: bool, **options: Any) -> None:
 
 
 @commands.command()
+@click.argument("method", default="")
+@click.argument("path", default="")
+@in_directory
+@click.option("--header", "-H", multiple=True, metavar="NAME:VALUE", help="a header of the request")
+@click.option("--body", "-d", default="", help="the request's body, @FILE or - for one to read")
+@click.option("--api", default="", help="the API's id or name [the service's, or the only one]")
+@click.option("--stage", default="", help="the stage [the API's only one]")
+@click.option("--live", is_flag=True, help="record real requests, and show the last ones")
+@click.option("--follow", "-f", is_flag=True, help="with --live: go on as requests come")
+@click.option("--off", is_flag=True, help="with --live: record no longer")
+@click.option("--show-secrets", is_flag=True, help="show keys, tokens and cookies whole")
+@click.option("--endpoint-url", default="", help="an engine other than the directory's")
+@as_json
+def explain(
+    method: str, path: str, directory: Path, as_json: bool, live: bool, **options: Any
+) -> None:
+    """Send a request METHOD PATH and tell each step of it; PATH is what follows the stage.
+
+    Tells which method takes it, what each check decided, what each line of a template printed,
+    what the function got and gave, and why the response is what it is. METHOD may be left out for
+    a GET. Where the service is not up, an engine is raised for this request alone. Exit 1 when the
+    gateway itself refused the request.
+    """
+    from lamington.cli.explain import ExplainOptions, explain_live, explain_request
+
+    output = Output(as_json=as_json)
+    follow, off = options.pop("follow"), options.pop("off")
+    if live:
+        endpoint_url, show_secrets = options["endpoint_url"], options["show_secrets"]
+        explain_live(
+            directory,
+            output,
+            endpoint_url=endpoint_url,
+            follow=follow,
+            off=off,
+            show_secrets=show_secrets,
+        )
+        return
+    if not path:
+        method, path = "GET", method
+    if not path:
+        raise UsageError("which request?", hint="give METHOD and PATH, or --live")
+    sys.exit(
+        explain_request(directory, ExplainOptions(method=method, path=path, **options), output)
+    )
+
+
+@commands.command()
+@click.argument("template")
+@click.option("--body", default="", help="the payload: a FILE, - for standard input, or a text")
+@click.option(
+    "--context", type=click.Path(path_type=Path), help="a JSON file with the members of $context"
+)
+@click.option("--path", multiple=True, metavar="KEY=VALUE", help="a path parameter")
+@click.option("--query", multiple=True, metavar="KEY=VALUE", help="a query parameter")
+@click.option("--header", multiple=True, metavar="KEY=VALUE", help="a header")
+@click.option("--stage-variable", multiple=True, metavar="KEY=VALUE", help="a stage variable")
+@click.option("--response", is_flag=True, help="it is a response template: show its overrides")
+@click.option("--lines", is_flag=True, help="each line of the template beside what it printed")
+@as_json
+def render(template: str, as_json: bool, **options: Any) -> None:
+    """Render a mapping template, the file TEMPLATE or - for standard input, on given values.
+
+    The text goes to stdout, overrides that it assigns to stderr. No engine is needed.
+    """
+    from lamington.cli.render import RenderOptions, render_template
+
+    render_template(template, RenderOptions(**options), Output(as_json=as_json))
+
+
+@commands.command()
 @directory
 @click.option("--since", "-s", default="", help="how far back: 30s, 10m, 2h [all that is kept]")
 @click.option("--from", "from_", default="", help="beginning, in ISO 8601: 2026-01-02T03:04:05Z")
@@ -293,6 +366,8 @@ def down(directory: Path) -> None:
 @_setting_option("data")
 @_setting_option("region")
 @_setting_option("account_id")
+@_setting_option("auth")
+@_setting_option("credentials")
 def engine(**flags: Any) -> None:
     """Run the AWS endpoint alone: boto3, the AWS CLI and their like drive it."""
     from lamington.cli.up import run_engine

@@ -80,7 +80,7 @@ class Up:
         try:
             built = self._builder.build(self._options.stage)
             self._stack_name = built.stack_name
-            self._engine.data_plane.report = self._failures.report
+            self._engine.gateway.rest.report = self._failures.report
             if self._options.show_logs:
                 self._engine.telemetry.follower = FunctionLogs(self._output).show
             await self._engine.start(on_stop=stopped.set)

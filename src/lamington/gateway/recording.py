@@ -32,5 +32,5 @@ class Recording:
         self._clock = clock
         self._began = clock.monotonic()
 
-    def add(self, name: str, **values: Any) -> None:
+    def add(self, name: str, /, **values: Any) -> None:
         self.steps.append(Step(name, self._clock.monotonic() - self._began, values))

@@ -19,6 +19,11 @@ from lamington.gateway.vtl.values import well_formed
 
 MappingTemplate = Callable[[Bindings], str]
 
+Trace = Callable[[tuple[int, str]], object]
+"""Takes a line of the template and a piece of output that comes from it."""
+
+TracedTemplate = Callable[[Bindings, Trace], str]
+
 DEFAULT_LIMITS: Final = TemplateLimits()
 _FILE: Final = "<mapping template>"
 
@@ -97,16 +102,7 @@ def compile_template(text: str, *, limits: TemplateLimits = DEFAULT_LIMITS) -> M
     The function that comes back keeps no state between renderings but its JSONPaths, and raises
     `TemplateError` only.
     """
-    nodes = parse_template(text, limits)
-    try:
-        emitter = Emitter(limits, survey_template(nodes))
-        module = emitter.module(nodes)
-        code = compile(module, _FILE, "exec", dont_inherit=True, optimize=2)
-    except (RecursionError, MemoryError):
-        raise TemplateSyntaxError("The template is nested too deeply.", line=1, column=1) from None
-    namespace = {**_NAMES, **emitter.constants, "paths": library.JsonPaths()}
-    exec(code, namespace)
-    body: MappingTemplate = namespace["template"]
+    body: MappingTemplate = _compile_function(text, limits, traced=False)
 
     def render(bindings: Bindings) -> str:
         try:
@@ -118,6 +114,41 @@ def compile_template(text: str, *, limits: TemplateLimits = DEFAULT_LIMITS) -> M
             raise TemplateError("A value or a block is nested too deeply.") from None
 
     return render
+
+
+def compile_traced_template(
+    text: str, *, limits: TemplateLimits = DEFAULT_LIMITS
+) -> TracedTemplate:
+    """Compile a template to a function that also tells the line which each piece comes from.
+
+    What it prints is what the function of `compile_template` prints; what a block that stops the
+    rendering has printed comes from line 0. It is for people who look at one request.
+    """
+    body: TracedTemplate = _compile_function(text, limits, traced=True)
+
+    def render(bindings: Bindings, trace: Trace) -> str:
+        try:
+            return well_formed(body(bindings, trace))
+        except TemplateError as error:
+            _locate(error, error.__traceback__)
+            raise
+        except RecursionError:
+            raise TemplateError("A value or a block is nested too deeply.") from None
+
+    return render
+
+
+def _compile_function(text: str, limits: TemplateLimits, *, traced: bool) -> Any:
+    nodes = parse_template(text, limits)
+    try:
+        emitter = Emitter(limits, survey_template(nodes), traced=traced)
+        module = emitter.module(nodes)
+        code = compile(module, _FILE, "exec", dont_inherit=True, optimize=2)
+    except (RecursionError, MemoryError):
+        raise TemplateSyntaxError("The template is nested too deeply.", line=1, column=1) from None
+    namespace = {**_NAMES, **emitter.constants, "paths": library.JsonPaths()}
+    exec(code, namespace)
+    return namespace["template"]
 
 
 def _locate(error: TemplateError, traceback: TracebackType | None) -> None:

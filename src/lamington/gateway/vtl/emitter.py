@@ -8,6 +8,7 @@ are bound by the compiler.
 
 import ast
 import copy
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, assert_never
@@ -49,6 +50,7 @@ from lamington.gateway.vtl.tree import (
 )
 
 _PIECES_MAX: Final = 16  # of one piece of output, so that its size is looked at soon enough
+_LINES: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _BUILT_IN: Final = frozenset({"input", "context", "util", "stageVariables"})
 _UTILITIES: Final = {
     "escapeJavaScript": "escape_java_script",
@@ -73,7 +75,9 @@ class _Scope:
 class Emitter:
     """Makes the module of one template; `at` is the place that new Python nodes are given."""
 
-    def __init__(self, limits: TemplateLimits, survey: Survey) -> None:
+    def __init__(self, limits: TemplateLimits, survey: Survey, *, traced: bool = False) -> None:
+        """`traced` makes code that tells the line of each piece that it prints to `trace`."""
+        self.traced = traced
         self.limits = limits
         self.survey = survey
         self.python = PythonNodes()
@@ -102,13 +106,15 @@ class Emitter:
 
     def module(self, nodes: tuple[Node, ...]) -> ast.Module:
         simple = all(map(is_direct, nodes)) and len(nodes) <= _PIECES_MAX
-        if simple and not self.survey.stops_inside and not self.counts_steps:
+        if simple and not (self.survey.stops_inside or self.counts_steps or self.traced):
             body: list[ast.stmt] = [self.python.leave(self.joined(nodes))]
         else:
             content = self.block(nodes)
             if self.survey.stops_inside:
                 printed = self.python.invoke("printed_before", self.python.name("stop"))
                 stopping = [self.python.run(self.python.invoke("write", printed))]
+                if self.traced:
+                    stopping.append(self.trace(0, printed))
                 handler = ast.ExceptHandler(self.python.name("Stopped"), "stop", stopping)
                 content = [
                     self.python.place(ast.Try(content, [self.python.place(handler)], [], []))
@@ -119,7 +125,7 @@ class Emitter:
         self.python.at = Place(1, 1)
         function = ast.FunctionDef(
             name="template",
-            args=parameters("bindings"),
+            args=parameters("bindings", "trace") if self.traced else parameters("bindings"),
             body=[*self.prologue(), *self.scope.functions, *body],
             decorator_list=[],
         )
@@ -221,8 +227,8 @@ class Emitter:
         statements: list[ast.stmt] = []
         pending: list[Node] = []
         # A block that stops the rendering must find printed what stands before it.
-        pieces_max = 1 if self.survey.stops_inside else _PIECES_MAX
-        for node in nodes:
+        pieces_max = 1 if self.survey.stops_inside or self.traces else _PIECES_MAX
+        for node in _by_lines(nodes) if self.traces else nodes:
             if is_direct(node):
                 pending.append(node)
                 if len(pending) >= pieces_max:
@@ -252,13 +258,29 @@ class Emitter:
         total = self.python.place(ast.BinOp(self.python.name("size"), ast.Add(), length))
         grown = self.python.place(ast.NamedExpr(self.python.target("size"), total))
         limit = self.python.constant(self.limits.output_chars)
+        told = []
+        if self.traces:
+            (node,) = nodes
+            line = node.line if isinstance(node, Text) else self.python.at.line
+            piece = printed if isinstance(printed, ast.Constant) else self.python.name("piece")
+            told.append(self.trace(line, piece))
         return [
             self.python.run(self.python.invoke("write", printed)),
+            *told,
             self.python.when(
                 self.python.test(grown, ast.Gt(), limit),
                 [self.python.run(self.python.invoke("too_large"))],
             ),
         ]
+
+    @property
+    def traces(self) -> bool:
+        """Whether what is printed here goes to the output at once, and is told."""
+        return self.traced and self.scope.renders == "template"
+
+    def trace(self, line: int, piece: ast.expr) -> ast.stmt:
+        pair = self.python.tuple_of([self.python.constant(line), piece])
+        return self.python.run(self.python.invoke("trace", pair))
 
     def joined(self, nodes: Sequence[Node]) -> ast.expr:
         """Make one string of text and references."""
@@ -710,6 +732,16 @@ class Emitter:
                 case _:
                     assert_never(step)
         return value
+
+
+def _by_lines(nodes: Sequence[Node]) -> Iterable[Node]:
+    """The same nodes, with a node of its own for each line of a text."""
+    for node in nodes:
+        if isinstance(node, Text):
+            for number, text in enumerate(_LINES.findall(node.text)):
+                yield Text(text, node.line + number)
+        else:
+            yield node
 
 
 def _failing(error: TemplateError) -> JsonPath:

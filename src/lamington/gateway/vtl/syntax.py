@@ -157,6 +157,11 @@ class _Parser:
 
     # Blocks and text.
 
+    def add_text(self, nodes: list[Node], text: str, start: int) -> None:
+        """Print characters; `start` is where they stand."""
+        if text:
+            nodes.append(Text(text, self.place(start).line))
+
     def block(self, inside: str) -> tuple[tuple[Node, ...], str]:
         """Parse up to the directive that closes the block; `inside` names what was opened."""
         self.deeper()
@@ -167,7 +172,7 @@ class _Parser:
                 nodes.append(self.set_directive(match))
             elif match := _TEXT.match(self.text, self.position):
                 self.position = match.end()
-                _add_text(nodes, match.group())
+                self.add_text(nodes, match.group(), match.start())
             else:
                 closer = self.special(nodes, inside)
                 if closer:
@@ -197,9 +202,9 @@ class _Parser:
             return
         reference = self.reference()
         if backslashes:
-            _add_text(nodes, "\\" * (backslashes // 2))
+            self.add_text(nodes, "\\" * (backslashes // 2), start)
         if backslashes % 2:
-            _add_text(nodes, self.text[start : self.position])
+            self.add_text(nodes, self.text[start : self.position], start)
         else:
             nodes.append(reference)
 
@@ -232,7 +237,7 @@ class _Parser:
         elif following == "{":
             self.position += 1
             shown += "{"
-        _add_text(nodes, "\\" * backslashes + shown)
+        self.add_text(nodes, "\\" * backslashes + shown, start)
 
     def backslashes(self, nodes: list[Node]) -> None:
         match = _BACKSLASHES.match(self.text, self.position)
@@ -246,12 +251,12 @@ class _Parser:
         word = (directive.group(1) or directive.group(2)) if directive else ""
         if directive and count % 2:
             shown = (count - 1) // 2 if word in _ESCAPABLE else count
-            _add_text(nodes, "\\" * shown + directive.group())
+            self.add_text(nodes, "\\" * shown + directive.group(), match.start())
             self.position = directive.end()
         elif directive and word in _HALVES_BACKSLASHES and not (word in _PLUGGED and directive[2]):
-            _add_text(nodes, "\\" * (count // 2))
+            self.add_text(nodes, "\\" * (count // 2), match.start())
         else:
-            _add_text(nodes, "\\" * count)
+            self.add_text(nodes, "\\" * count, match.start())
 
     # Directives.
 
@@ -263,7 +268,7 @@ class _Parser:
             end = text.find("]]#", start + 3)
             if end < 0:
                 self.refuse(start, "`#[[` is not closed.", "End the literal text by `]]#`.")
-            _add_text(nodes, text[start + 3 : end])
+            self.add_text(nodes, text[start + 3 : end], start)
             self.position = end + 3
         elif text.startswith("#*", start):
             end = text.find("*#", start + 2)
@@ -279,7 +284,7 @@ class _Parser:
             )
         else:
             self.position += 1
-            _add_text(nodes, "#")
+            self.add_text(nodes, "#", start)
         return ""
 
     def directive(self, word: str, start: int, nodes: list[Node], inside: str) -> str:
@@ -461,14 +466,14 @@ class _Parser:
             self.text.rfind("#end", begin, self.position),
             self.text.rfind("#{end}", begin, self.position),
         )
-        _add_text(nodes, self.text[begin:end])
+        self.add_text(nodes, self.text[begin:end], begin)
 
     def unknown_directive(self, word: str, start: int, nodes: list[Node]) -> None:
         """AWS: a directive that is not known, `#evaluate` and `#parse` too, is printed verbatim."""
         self.arguments(required=False)
         if word.startswith("@") and self.position > start + 1 + len(word):
             self.block(inside=word)
-        _add_text(nodes, self.text[start : self.position])
+        self.add_text(nodes, self.text[start : self.position], start)
 
     # References and expressions.
 
@@ -697,17 +702,12 @@ class _Parser:
         return self.parameter()
 
 
-def _add_text(nodes: list[Node], text: str) -> None:
-    if text:
-        nodes.append(Text(text))
-
-
 def _without_last_blank(body: tuple[Node, ...]) -> tuple[Node, ...]:
     last = body[-1] if body else None
     if not isinstance(last, Text) or not last.text.endswith(" "):
         return body
     rest = body[:-1]
-    return (*rest, Text(last.text[:-1])) if last.text != " " else rest
+    return (*rest, Text(last.text[:-1], last.line)) if last.text != " " else rest
 
 
 def _integer(digits: str) -> int:

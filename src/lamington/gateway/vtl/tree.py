@@ -3,7 +3,7 @@
 Places are kept where an error could point, so that it can name the line and the column.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Characters that are printed as they are."""
+    """Characters that are printed as they are; `line` is where they begin."""
 
     text: str
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
