@@ -220,6 +220,18 @@ class Deployment:
     api: Api
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VpcLink:
+    """A way into a virtual private cloud, which integrations name by its id."""
+
+    vpc_link_id: str
+    name: str
+    created: str
+    security_group_ids: tuple[str, ...] = ()
+    subnet_ids: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+
+
 class DataPlane(Protocol):
     """Serves the stages of one protocol's APIs."""
 
