@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from fakes_functions import FakeStream
 from lamington.core.clock import ManualClock
 from lamington.core.http import Headers, Request
-from lamington.functions.url_events import UrlAddress, UrlRequests, encode_event
+from lamington.functions.event_format import RequestReader
+from lamington.functions.url_events import URL_HEADERS, UrlAddress, encode_event
 from lamington.functions.url_responses import (
     HTTP_INTEGRATION,
     PRELUDE_END,
@@ -70,7 +71,7 @@ def test_whatever_a_client_sends_is_an_event(
     fields: list[tuple[str, str]], query: str, body: bytes
 ) -> None:
     request = Request(method="POST", path="/", query=query, headers=Headers(fields), body=body)
-    requests = UrlRequests(ManualClock())
+    requests = RequestReader(ManualClock(), URL_HEADERS)
     received = requests.receive(request, "00000000-0000-0000-0000-000000000000")
     event = json.loads(
         encode_event(UrlAddress("abc", "abc.on.aws"), request, received, "id", "/", None)

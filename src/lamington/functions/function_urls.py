@@ -14,18 +14,14 @@ from lamington.core.aws import Scope
 from lamington.core.clock import Clock, Ids
 from lamington.core.errors import AwsError
 from lamington.core.http import Request, Response
+from lamington.core.sigv4 import SignatureError
+from lamington.functions.answer_format import Fields
 from lamington.functions.entities import REQUEST_PAYLOAD_MAX_BYTES, FunctionUrlConfig
+from lamington.functions.event_format import Received, RequestReader
 from lamington.functions.invoke import Invocation
 from lamington.functions.tracing import TRACE_HEADER
-from lamington.functions.url_events import (
-    Received,
-    UrlAddress,
-    UrlCaller,
-    UrlRequests,
-    encode_event,
-)
+from lamington.functions.url_events import URL_HEADERS, UrlAddress, UrlCaller, encode_event
 from lamington.functions.url_responses import (
-    Fields,
     StreamingInvoker,
     bad_gateway,
     buffered_response,
@@ -33,6 +29,7 @@ from lamington.functions.url_responses import (
     refused_response,
     streamed_response,
     too_large_response,
+    unsigned_response,
 )
 
 LOGGER = logging.getLogger("lamington.functions")
@@ -59,7 +56,7 @@ class UrlPolicies(Protocol):
 
 
 Identify = Callable[[Request], Awaitable[UrlCaller | None]]
-"""Tells who has signed a request to Lambda, None for nobody."""
+"""Tells who has signed a request to Lambda, None for nobody; raises SignatureError."""
 
 
 # Who may.
@@ -193,7 +190,7 @@ class FunctionUrls:
         self._policies = policies
         self._identify = identify
         self._ids = ids
-        self._requests = UrlRequests(clock)
+        self._requests = RequestReader(clock, URL_HEADERS)
         self._programs: dict[str, _Program] = {}
 
     def deploy(self, config: FunctionUrlConfig, scope: Scope) -> None:
@@ -242,7 +239,10 @@ class FunctionUrls:
             if not self._is_public(program):
                 return denied_response(_FORBIDDEN)
         else:
-            caller = await self._identify(request)
+            try:
+                caller = await self._identify(request)
+            except SignatureError as error:
+                return unsigned_response(error.message, error.code)
             if caller is None or not self._is_allowed(program, caller):
                 return denied_response(_FORBIDDEN)
         event = encode_event(program.address, request, received, request_id, path, caller)
@@ -288,14 +288,22 @@ class FunctionUrls:
         return program.is_public
 
     def _is_allowed(self, program: _Program, caller: UrlCaller) -> bool:
-        """Differs: IAM policies of the function's own account are not evaluated: it may."""
-        if caller.account_id == program.scope.account_id:
-            return True
+        """AWS: within an account one policy has to allow, the caller's or the function's; a caller
+        of another account needs both.
+        """
         statements = self._policies.statements(program.config, program.scope)
-        return all(
-            permits(statements, action, caller.account_id, "AWS_IAM")
-            for action in (URL_ACTION, INVOKE_ACTION)
-        )
+        foreign = caller.account_id != program.scope.account_id
+        for action in (URL_ACTION, INVOKE_ACTION):
+            own = "allow"
+            if caller.decide is not None:
+                own = caller.decide(action, program.function_arn)
+            elif not foreign:
+                continue
+            granted = permits(statements, action, caller.account_id, "AWS_IAM")
+            needed = (own == "allow") + granted
+            if own == "deny" or needed < (2 if foreign else 1):
+                return False
+        return True
 
 
 def _finished(response: Response, request_id: str, trace_id: str) -> Response:

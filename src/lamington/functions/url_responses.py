@@ -3,8 +3,6 @@
 Left to others: the event that it answers to (`url_events`), and who may ask (`function_urls`).
 """
 
-import base64
-import binascii
 import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
@@ -13,6 +11,7 @@ import msgspec
 
 from lamington.core.errors import AwsError, FunctionError
 from lamington.core.http import Response
+from lamington.functions.answer_format import compact_json, structured_answer
 from lamington.functions.invoke import Invocation, InvocationResult
 
 LOGGER = logging.getLogger("lamington.functions")
@@ -20,8 +19,6 @@ LOGGER = logging.getLogger("lamington.functions")
 HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response"
 PRELUDE_END = b"\0" * 8
 PRELUDE_MAX_BYTES = 1_048_576
-STATUS_MIN, STATUS_MAX = 200, 599
-"""A client goes on waiting after an answer of 1xx: none is let through."""
 
 _NO_RESPONSE = (
     "what the function answers is no response; it has a `statusCode` from 200 to 599, and may have"
@@ -31,8 +28,6 @@ _JSON = "application/json"
 _OCTETS = "application/octet-stream"
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder().decode
-
-Fields = list[tuple[str, str]]
 
 
 class StreamedAnswer(Protocol):
@@ -76,8 +71,8 @@ def buffered_response(payload: bytes) -> Response:
         response.body = body
         return response
     if isinstance(value, dict) and "statusCode" in value:
-        return _of_members(value, _JSON) or bad_gateway(_NO_RESPONSE)
-    body = value.encode() if isinstance(value, str) else _compact(value, payload)
+        return structured_answer(value, _JSON) or bad_gateway(_NO_RESPONSE)
+    body = value.encode() if isinstance(value, str) else compact_json(value, payload)
     return Response(headers=[("Content-Type", _JSON)], body=body)
 
 
@@ -87,64 +82,13 @@ def _structured(head: bytes, content_type: str) -> Response | None:
         value = _DECODE(head)
     except msgspec.DecodeError:
         return None
-    return _of_members({"statusCode": 200, **value}, content_type) if _is_object(value) else None
+    if not _is_object(value):
+        return None
+    return structured_answer({"statusCode": 200, **value}, content_type)
 
 
 def _is_object(value: object) -> bool:
     return isinstance(value, dict)
-
-
-def _of_members(value: Mapping[str, Any], content_type: str) -> Response | None:
-    """The response that an object of statusCode, headers, cookies and body describes.
-
-    AWS: `statusCode` may be a number as text; a body that is no text is sent as JSON.
-    """
-    status = _status(value["statusCode"])
-    given, cookies = value.get("headers") or {}, value.get("cookies") or []
-    if status is None or not isinstance(given, dict) or not isinstance(cookies, list):
-        return None
-    headers: Fields = []
-    typed = False
-    for name, each in given.items():
-        if each is None:
-            continue
-        if not name or isinstance(each, dict | list):
-            return None
-        typed = typed or (len(name) == 12 and name.lower() == "content-type")
-        headers.append((name, each if type(each) is str else _compact(each).decode()))
-    if not typed:
-        headers.append(("Content-Type", content_type))
-    headers.extend(("Set-Cookie", str(each)) for each in cookies)
-    body = value.get("body")
-    content = b""
-    if isinstance(body, str):
-        content = body.encode("utf-8", "replace")
-        if value.get("isBase64Encoded") is True:
-            try:
-                content = base64.b64decode(content, validate=True)
-            except binascii.Error:
-                return None
-    elif body is not None:
-        content = _compact(body)
-    return Response(status=status, headers=headers, body=content)
-
-
-def _status(given: Any) -> int | None:
-    if isinstance(given, str) and given.isascii() and given.isdecimal() and len(given) == 3:
-        given = int(given)
-    if isinstance(given, float) and given.is_integer():
-        given = int(given)
-    if type(given) is int and STATUS_MIN <= given <= STATUS_MAX:
-        return given
-    return None
-
-
-def _compact(value: Any, otherwise: bytes = b"") -> bytes:
-    """JSON without spaces; a number that is too large to be written is left as it was."""
-    try:
-        return _ENCODE(value)
-    except (OverflowError, msgspec.EncodeError):
-        return otherwise
 
 
 async def streamed_response(result: StreamedAnswer) -> Response:
@@ -215,6 +159,13 @@ def denied_response(message: str | None) -> Response:
     """The refusal of a caller; without a message where there is no such URL."""
     response = _json(403, {"Message": message})
     response.headers.append(("x-amzn-ErrorType", "AccessDeniedException"))
+    return response
+
+
+def unsigned_response(message: str, code: str) -> Response:
+    """The refusal of a signature; `code` is AWS's name for what is wrong with it."""
+    response = _json(403, {"message": message})
+    response.headers.append(("x-amzn-ErrorType", code))
     return response
 
 

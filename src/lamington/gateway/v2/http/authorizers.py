@@ -1,0 +1,234 @@
+"""Who may call a route: JSON Web Tokens, IAM, or what a Lambda authorizer says.
+
+Compiled to one gate when a stage is deployed. Left to others: tokens and their keys
+(`authorization.json_web_tokens`), signatures (`authorization.iam`), and authorizers' functions
+(`lambda_authorizers`).
+"""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from lamington.core.clock import Clock
+from lamington.core.sigv4 import Signers
+from lamington.functions.invoke import Invoker
+from lamington.gateway.authorization.iam import (
+    caller_arn,
+    caller_values,
+    identity_decision,
+    require_signer,
+)
+from lamington.gateway.authorization.json_web_tokens import TokenError, bearer_token, scopes_of
+from lamington.gateway.authorization.lambda_authorizers import AuthorizerCaches
+from lamington.gateway.permits import Permissions
+from lamington.gateway.responses import Refusal
+from lamington.gateway.templates import Note
+from lamington.gateway.v2 import entities
+from lamington.gateway.v2.http.integrations import function_arn_of
+from lamington.gateway.v2.http.lambda_authorizers import (
+    compile_lambda_authorizer,
+    request_values,
+    route_arn,
+)
+from lamington.gateway.v2.http.parameters import Value, compile_value
+from lamington.gateway.v2.http.refusals import HttpRefusal
+from lamington.gateway.v2.http.requests import Caller, Gate, HttpRequest, RouteConstants
+from lamington.gateway.vtl.limits import TemplateError
+
+CALLERS_KEPT = 1_000
+"""Tokens whose claims a route keeps as events have them."""
+
+
+class Tokens(Protocol):
+    """Verifies JSON Web Tokens, and remembers those that held."""
+
+    def recall(
+        self, token: str, *, issuer: str, audiences: tuple[str, ...]
+    ) -> Mapping[str, Any] | None:
+        """The claims of a token that was verified before and still holds."""
+        ...
+
+    async def verify(
+        self, token: str, *, issuer: str, audiences: tuple[str, ...]
+    ) -> Mapping[str, Any]:
+        """The claims of a token; raises TokenError, whose message is AWS's description."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizerParts:
+    """What authorization needs of the engine."""
+
+    invoker: Invoker
+    permitted: Permissions
+    clock: Clock
+    signers: Signers
+    tokens: Tokens
+    caches: AuthorizerCaches
+
+
+def compile_authorization(
+    api: entities.Api,
+    route: entities.Route,
+    constants: RouteConstants,
+    *,
+    parts: AuthorizerParts,
+    note: Note,
+) -> Gate | None:
+    """Compile who may call a route; None where anybody may."""
+    match route.authorization_type:
+        case "" | "NONE":
+            return None
+        case "AWS_IAM":
+            return _compile_iam(constants, parts)
+        case "JWT" | "CUSTOM":
+            authorizer = api.authorizers.get(route.authorizer_id)
+        case unknown:
+            return _refuse(f"The authorization type `{unknown}` is not known", note)
+    if authorizer is None:
+        return _refuse("The route's authorizer does not exist", note)
+    try:
+        sources = [compile_value(each, constants.variables) for each in authorizer.identity_source]
+    except TemplateError as error:
+        return _refuse(f"The identity source of `{authorizer.name}`: {error.message}", note)
+    if authorizer.authorizer_type == "JWT":
+        return _compile_jwt(authorizer, sources, route.authorization_scopes, parts.tokens)
+    function_arn = function_arn_of(authorizer.authorizer_uri, constants.variables)
+    if not function_arn:
+        return _refuse(f"The authorizer `{authorizer.name}` names no function", note)
+    return compile_lambda_authorizer(
+        authorizer,
+        sources,
+        function_arn,
+        constants,
+        invoker=parts.invoker,
+        permitted=parts.permitted,
+        caches=parts.caches,
+        clock=parts.clock,
+    )
+
+
+def _refuse(reason: str, note: Note) -> Gate:
+    note(reason)
+
+    def gate(request: HttpRequest) -> None:
+        raise HttpRefusal(500, reason)
+
+    return gate
+
+
+# IAM.
+
+
+def _compile_iam(route: RouteConstants, parts: AuthorizerParts) -> Gate:
+    """AWS: API Gateway developer guide, IAM authorization for HTTP APIs; every refusal is 403."""
+    scope = route.scope
+
+    def gate(request: HttpRequest) -> None:
+        try:
+            signer = require_signer(request.sent, parts.signers, parts.clock)
+        except Refusal as refusal:
+            raise HttpRefusal(403, refusal.message) from None
+        values = {**caller_values(signer, scope), **request_values(request)}
+        who = caller_arn(signer, scope)
+        if identity_decision(signer, route_arn(route, request), values) != "allow":
+            raise HttpRefusal(403, f"`{who}` may not call this route")
+        account_id = signer.of_account(scope.account_id)
+        user_id = signer.user_id or account_id
+        request.caller = Caller(
+            "iam",
+            {
+                "accessKey": signer.access_key,
+                "accountId": account_id,
+                "callerId": user_id,
+                "cognitoIdentity": None,
+                "principalOrgId": None,
+                "userArn": who,
+                "userId": user_id,
+            },
+        )
+
+    return gate
+
+
+# JSON Web Tokens.
+
+
+def _compile_jwt(
+    authorizer: entities.Authorizer,
+    sources: Sequence[Value],
+    scopes: tuple[str, ...],
+    tokens: Tokens,
+) -> Gate:
+    """AWS: API Gateway developer guide, JWT authorizers and their troubleshooting."""
+    issuer, audiences = authorizer.jwt_issuer, authorizer.jwt_audience
+    callers: dict[str, tuple[Mapping[str, Any], Caller | None]] = {}
+    insufficient = f'Bearer scope="{" ".join(scopes)}" error="insufficient_scope"'
+
+    def gate(request: HttpRequest) -> Awaitable[None] | None:
+        given = next((value for each in sources if (value := each(request, None))), "")
+        token = bearer_token(given)
+        if not token:
+            raise HttpRefusal(401, "The request has no token", challenge="Bearer")
+        claims = tokens.recall(token, issuer=issuer, audiences=audiences)
+        if claims is None:
+            return verify(request, token)
+        admit(request, token, claims)
+        return None
+
+    async def verify(request: HttpRequest, token: str) -> None:
+        try:
+            claims = await tokens.verify(token, issuer=issuer, audiences=audiences)
+        except TokenError as error:
+            request.facts = {"authorizer.error": error.message}
+            challenge = f'Bearer scope="" error="invalid_token" error_description="{error.message}"'
+            raise HttpRefusal(
+                401, error.message, hint=error.hint, challenge=_in_one_line(challenge)
+            ) from None
+        admit(request, token, claims)
+
+    def admit(request: HttpRequest, token: str, claims: Mapping[str, Any]) -> None:
+        known = callers.get(token)
+        if known is None or known[0] is not claims:
+            if len(callers) >= CALLERS_KEPT:
+                callers.clear()
+            known = callers[token] = (claims, _token_caller(claims, scopes))
+        if known[1] is None:
+            raise HttpRefusal(403, "insufficient_scope", challenge=insufficient)
+        request.caller = known[1]
+
+    return gate
+
+
+def _token_caller(claims: Mapping[str, Any], scopes: tuple[str, ...]) -> Caller | None:
+    """Who a token says is calling; None where it has none of the scopes of the route."""
+    found: list[str] | None = None
+    if scopes:
+        has = scopes_of(claims)
+        found = [each for each in scopes if each in has]
+        if not found:
+            return None
+    texts = {name: claim_text(value) for name, value in claims.items()}
+    return Caller("jwt", {"claims": texts, "scopes": found})
+
+
+def _in_one_line(challenge: str) -> str:
+    """A description may name what a client sent; a header holds no control characters."""
+    return "".join(each if " " <= each <= "~" else "?" for each in challenge)
+
+
+def claim_text(value: Any) -> str:
+    """A claim as an event has it.
+
+    AWS: text; a list is `[a b]` (community reports).
+    Differs: an object is written as JSON; no record of AWS's form.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return f"[{' '.join(claim_text(each) for each in value)}]"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return msgspec.json.encode(value).decode()
