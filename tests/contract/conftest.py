@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
-BOTH_LOOPS = ("test_server.py", "test_runtime_api.py")
+BOTH_LOOPS = ("test_server.py", "test_runtime_api.py", "test_web_sockets.py")
 
 
 def pytest_asyncio_loop_factories(

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any, cast
 
 import pytest
 
@@ -543,7 +544,7 @@ async def test_answers_are_not_held_back_by_nagle() -> None:
     async with serving() as (server, connect):
         await (await connect()).get("/")
         for connection in server.connections:
-            transport = connection._transport
+            transport = cast(Any, connection)._transport
             assert transport is not None
             held = transport.get_extra_info("socket")
             seen.append(held.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
@@ -642,7 +643,7 @@ async def test_a_client_that_does_not_read_stops_the_pulling() -> None:
     async with serving(streaming(pieces)) as (server, connect):
         client = await connect()
         await client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-        await until(lambda: any(not each._writable for each in server.connections))
+        await until(lambda: any(not cast(Any, each)._writable for each in server.connections))
         pulled = pieces.pulled
         await asyncio.sleep(0.05)
         assert pieces.pulled == pulled < 400

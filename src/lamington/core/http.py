@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import unquote_plus
 
+from lamington.core.conversation import Upgrade
+
 
 class Headers:
     """Header fields in the order received; names keep their case and match without it."""
@@ -54,7 +56,8 @@ class Headers:
 class Request:
     """One HTTP request, read whole.
 
-    `path` is as sent, percent-encoding included; `query` is the text after `?`, undecoded.
+    `path` is as sent, percent-encoding included; `query` is the text after `?`, undecoded. Only
+    where the server can go over to a WebSocket do the headers have the offer of it, `Upgrade`.
     """
 
     method: str
@@ -74,13 +77,15 @@ class Response:
     """One HTTP response; the server adds what frames it, `Date` and `Connection`.
 
     A response with a `stream` is sent piece by piece as the stream gives them, and `body` is not
-    looked at. The server closes the stream (`aclose`, where it has one) however it ends.
+    looked at. The server closes the stream (`aclose`, where it has one) however it ends. One with
+    an `upgrade` turns the connection into a WebSocket, where the request offered that.
     """
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None
+    upgrade: Upgrade | None = None
 
 
 def parse_query(query: str) -> list[tuple[str, str]]:

@@ -1,5 +1,7 @@
 """HTTP/1.1 over asyncio: bytes to Request, Response to bytes, and the limits that keep it safe.
 
+A connection that goes over to WebSocket is `web_sockets`' from then on, which is imported then.
+
 llhttp parses (through httptools); what a request means is left to the handler that is given. One
 server owns its connections and one timer; a connection serves one request after the other, in
 the order received, so that pipelined answers are in order by construction.
@@ -18,11 +20,12 @@ from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from types import CoroutineType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import httptools
 
 from lamington.core.clock import Clock, SystemClock
+from lamington.core.conversation import Upgrade
 from lamington.core.coroutines import finish
 from lamington.core.errors import LamingtonError, UsageError
 from lamington.core.http import Headers, Request, Response
@@ -51,6 +54,16 @@ class ServerLimits:
     tick_s: float = TICK_S
 
 
+class Served(Protocol):
+    """A connection, whatever is spoken over it, as its server sees it."""
+
+    def check_deadline(self) -> None: ...
+
+    def end_when_idle(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
 class HttpServer:
     """Listens and answers; one timer, running only while anyone is connected, ends the idle."""
 
@@ -70,7 +83,7 @@ class HttpServer:
         """Whether the last two requests came from one connection: nobody else is waiting."""
         self._last: _Connection | None = None
         self.limits = limits or ServerLimits()
-        self.connections: set[_Connection] = set()
+        self.connections: set[Served] = set()
         self.streams: set[asyncio.Task[None]] = set()
         self.stopping = False
         self.now = 0.0
@@ -88,7 +101,7 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         try:
             listener = await loop.create_server(
-                lambda: _Connection(self, loop),
+                lambda: self.connection(loop),
                 host,
                 port,
                 backlog=BACKLOG,
@@ -98,6 +111,10 @@ class HttpServer:
             raise _refusal_to_listen(host, port, error) from None
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
+
+    def connection(self, loop: asyncio.AbstractEventLoop) -> asyncio.Protocol:
+        """One client's connection, for a transport of the loop."""
+        return _Connection(self, loop)
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Take no more connections, let running requests end within the grace, then cut off."""
@@ -120,13 +137,13 @@ class HttpServer:
             self._timer.cancel()
             self._timer = None
 
-    def opened(self, connection: "_Connection") -> None:
+    def opened(self, connection: Served) -> None:
         if self._timer is None:
             self._read_clock()
             self._start_timer()
         self.connections.add(connection)
 
-    def closed(self, connection: "_Connection") -> None:
+    def closed(self, connection: Served) -> None:
         self.connections.discard(connection)
         self._last = None
         if self._emptied is not None and not self.connections:
@@ -154,7 +171,7 @@ class HttpServer:
         self._timer = asyncio.get_running_loop().call_later(self.limits.tick_s, self._tick)
 
 
-IDLE, HEAD, BODY, CLOSING = range(4)
+IDLE, HEAD, BODY, CLOSING, OFFERED = range(5)
 METHODS = {
     name.encode(): name for name in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 }
@@ -172,6 +189,7 @@ class _Connection(asyncio.Protocol):
         "_body",
         "_body_bytes",
         "_drained",
+        "_early",
         "_expects",
         "_fields",
         "_head_bytes",
@@ -211,6 +229,7 @@ class _Connection(asyncio.Protocol):
         self._expects = False
         self._streaming: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._early = b""
 
     # The transport's side.
 
@@ -235,7 +254,9 @@ class _Connection(asyncio.Protocol):
         self._server.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._phase == CLOSING:
+        if self._phase >= CLOSING:
+            if self._phase == OFFERED:
+                self._early += data
             return
         self._started_here = False
         while data and self._phase != CLOSING:
@@ -243,7 +264,11 @@ class _Connection(asyncio.Protocol):
                 self._parser.feed_data(data)
                 break
             except httptools.HttpParserUpgrade as upgrade:
-                data = self._without_upgrade() + data[upgrade.args[0] :]
+                rest = data[upgrade.args[0] :]
+                if self._is_web_socket_offered():
+                    self._serve_offer(rest)
+                    return
+                data = self._without_upgrade() + rest
             except httptools.HttpParserError:
                 self._refuse(self._refusal or 400)
                 return
@@ -401,9 +426,7 @@ class _Connection(asyncio.Protocol):
     def _settle(
         self, done: "asyncio.Future[Response]", request: Request, *, keeps: bool, is_old: bool
     ) -> None:
-        error = asyncio.CancelledError() if done.cancelled() else done.exception()
-        response = done.result() if error is None else _failure(request, error)
-        self._write(response, request.method, keeps, is_old)
+        self._write(_response_of(done, request), request.method, keeps, is_old)
         self._serve_waiting()
 
     def _serve_waiting(self) -> None:
@@ -412,6 +435,70 @@ class _Connection(asyncio.Protocol):
         transport = self._transport
         if transport is not None and not self._waiting and not transport.is_reading():
             transport.resume_reading()
+
+    def _is_web_socket_offered(self) -> bool:
+        """Whether the head that was just read may become a WebSocket: else it is plain HTTP.
+
+        One that has a body, or follows a request that is not answered yet, may not.
+        """
+        if self._parser.get_method() != b"GET" or self._active or self._waiting:
+            return False
+        found = False
+        for name, value in self._fields:
+            match name.lower():
+                case "content-length" | "transfer-encoding" if value != "0":
+                    return False
+                case "upgrade":
+                    found = value.strip().lower() == "websocket"
+        return found and self._writable and self._parser.get_http_version() == "1.1"
+
+    def _serve_offer(self, early: bytes) -> None:
+        """Answer a request that may become a WebSocket; what the client sends early has to wait."""
+        path, _, query = _target(self._url).partition("?")
+        if self._transport is None or not path.startswith("/"):
+            self._refuse(400)
+            return
+        self._phase = OFFERED
+        self._active = True
+        self._early = early
+        self._transport.pause_reading()
+        headers = Headers(self._fields)
+        request = Request(
+            method="GET", path=path, query=query, headers=headers, source_ip=self._source_ip
+        )
+        task = self._loop.create_task(_asked(self._server.answerer, request))
+        task.add_done_callback(
+            lambda done: self._settle_offer(_response_of(done, request), request)
+        )
+
+    def _settle_offer(self, response: Response, request: Request) -> None:
+        """Go over to WebSocket, or else answer and close."""
+        if response.upgrade is None:
+            self._write(response, request.method, False, False)
+        else:
+            self._go_over(response, response.upgrade, request)
+
+    def _go_over(self, response: Response, upgrade: Upgrade, request: Request) -> None:
+        """Hand the connection to a WebSocket, which stands in this one's place from then on."""
+        from lamington.engine.web_sockets import WebSocketConnection, accept_fields
+
+        transport, server = self._transport, self._server
+        self._transport = None
+        if transport is None or transport.is_closing():
+            upgrade.conversation.closed(1006, "")
+            return
+        socket = WebSocketConnection(server, upgrade)
+        response.headers += accept_fields(request)
+        transport.write(
+            render_response(response, date=server.date, connection="Upgrade", method="GET")
+        )
+        server.connections.discard(self)
+        server.connections.add(socket)
+        transport.set_protocol(socket)
+        del self._parser  # It refers to this object, which would outlive its use.
+        socket.begin(transport, self._early)
+        if server.stopping:
+            socket.end_when_idle()
 
     def _write(self, response: Response, method: str, keeps: bool, is_old: bool) -> None:
         if response.stream is not None:
@@ -658,8 +745,18 @@ async def _close_stream(stream: AsyncIterator[bytes]) -> None:
         await close()
 
 
+async def _asked(answerer: Answerer, request: Request) -> Response:
+    answer = answerer(request)
+    return answer if isinstance(answer, Response) else await answer
+
+
 async def _awaited(answer: Awaitable[Response]) -> Response:
     return await answer
+
+
+def _response_of(done: "asyncio.Future[Response]", request: Request) -> Response:
+    error = asyncio.CancelledError() if done.cancelled() else done.exception()
+    return done.result() if error is None else _failure(request, error)
 
 
 def _begun(coroutine: Coroutine[Any, Any, Response]) -> Response | Awaitable[Response]:
