@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLE ?= examples/hello
+FUZZ_SECONDS ?= 300
 
-.PHONY: up test lint unit bench clean
+.PHONY: up test lint unit bench fuzz clean
 
 $(VENV)/up: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,6 +38,11 @@ test: lint
 
 bench: $(VENV)/bench
 	$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/dev
+	for target in tests/fuzz/fuzz_*.py; do \
+	  $(BIN)/python $$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=2000 || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
