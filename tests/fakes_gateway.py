@@ -16,6 +16,8 @@ from lamington.functions.entities import (
     ResourceNotFoundException,
 )
 from lamington.functions.invoke import Invocation, InvocationResult
+from lamington.gateway.cache import CacheStore
+from lamington.gateway.completed import Completed
 from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
 from lamington.gateway.entities import (
     IntegrationResponse,
@@ -27,6 +29,8 @@ from lamington.gateway.entities import (
     Stage,
 )
 from lamington.gateway.pipeline import RestDataPlane
+from lamington.gateway.throttling import Buckets
+from lamington.gateway.usage_plans import UsagePlans
 
 SCOPE = Scope(account_id="123456789012", region="eu-west-1")
 FUNCTION_ARN = SCOPE.arn("lambda", "function:pets")
@@ -155,22 +159,35 @@ class SmallGateway:
         *,
         permitted: bool = True,
         stage: Stage | None = None,
+        may_invalidate: bool = False,
+        plans: UsagePlans | None = None,
+        buckets: Buckets | None = None,
         **members: Any,
     ) -> None:
         self.invoker = FakeInvoker({FUNCTION_ARN: handler})
         self.permissions = FakePermissions(permitted=permitted)
         self.clock = ManualClock()
+        self.cache = CacheStore(self.clock)
         self.reports: list[tuple[str, str, str]] = []
+        self.completed: list[Completed] = []
         self.plane = RestDataPlane(
             clock=self.clock,
             ids=Ids(),
             report=lambda method, path, reason: self.reports.append((method, path, reason)),
+            journal=self.completed.append,
         )
         self.program: StageProgram = compile_stage(
             api=small_api(methods, **members),
             stage=stage or small_stage(),
             scope=SCOPE,
-            parts=StageParts(invoker=self.invoker, permitted=self.permissions),
+            parts=StageParts(
+                invoker=self.invoker,
+                permitted=self.permissions,
+                cache=self.cache,
+                may_invalidate=lambda request: may_invalidate,
+                plans=plans,
+                buckets=buckets,
+            ),
         )
         self.plane.deploy(self.program)
 

@@ -13,13 +13,19 @@ from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Ids, ManualClock
 from lamington.core.store import Store
 from lamington.functions.invoke import Invocation, InvocationResult
+from lamington.gateway.cache import CacheStore
 from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
 from lamington.gateway.entities import RestApi, Stage
+from lamington.gateway.operations.caches import CacheOperations
+from lamington.gateway.operations.changes import ChangeOperations
 from lamington.gateway.operations.documentation import DocumentationOperations
+from lamington.gateway.operations.gateway_responses import GatewayResponseOperations
 from lamington.gateway.operations.methods import MethodOperations
+from lamington.gateway.operations.models import ModelOperations
 from lamington.gateway.operations.rest_apis import RestApiOperations
 from lamington.gateway.operations.stages import StageOperations
 from lamington.gateway.operations.tables import GatewayTables
+from lamington.gateway.operations.validators import ValidatorOperations
 from lamington.gateway.pipeline import RestDataPlane
 from lamington.stack.entities import ValidationError
 
@@ -42,6 +48,7 @@ class GatewayWorld:
         tables = GatewayTables(self.store)
         ids = Ids()
         self.tables = tables
+        self.caches = CacheStore(self.clock)
         self.stages = StageOperations(
             tables=tables,
             clock=self.clock,
@@ -54,6 +61,13 @@ class GatewayWorld:
                 tables=tables, clock=self.clock, ids=ids, withdraw=self.data_plane.withdraw
             ).operations(),
             **MethodOperations(tables=tables, ids=ids).operations(),
+            **ChangeOperations(tables=tables).operations(),
+            **ModelOperations(tables=tables, ids=ids).operations(),
+            **ValidatorOperations(tables=tables, ids=ids).operations(),
+            **GatewayResponseOperations(tables=tables).operations(),
+            **CacheOperations(
+                tables=tables, responses=self.caches, authorizers=self.caches
+            ).operations(),
             **DocumentationOperations(tables=tables, clock=self.clock, ids=ids).operations(),
             **self.stages.operations(),
         }
@@ -83,13 +97,18 @@ class GatewayWorld:
         """The API and stage that each program in service was compiled from."""
         return {key: self._compiled[key] for key in self.data_plane.programs}
 
-    def _compile_stage(self, *, api: RestApi, stage: Stage, scope: Scope) -> StageProgram:
+    def _compile_stage(
+        self, *, api: RestApi, stage: Stage, scope: Scope, is_test: bool = False
+    ) -> StageProgram:
         self._compiled[api.api_id, stage.stage_name] = (api, stage)
         return compile_stage(
             api=api,
             stage=stage,
             scope=scope,
-            parts=StageParts(invoker=EchoInvoker(), permitted=EverythingPermitted()),
+            is_test=is_test,
+            parts=StageParts(
+                invoker=EchoInvoker(), permitted=EverythingPermitted(), cache=self.caches
+            ),
         )
 
 

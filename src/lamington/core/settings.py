@@ -15,6 +15,7 @@ from lamington.core.errors import UsageError
 
 PORT_MAX = 65_535
 ISOLATIONS = frozenset({"auto", "process"})
+AUTH_MODES = frozenset({"trust", "enforce"})
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -35,6 +36,22 @@ class Settings:
     region: str = _setting(DEFAULT_REGION, "region where a request names none")
     account_id: str = _setting(
         DEFAULT_ACCOUNT_ID, "account where a request's access key names none"
+    )
+    auth: str = _setting(
+        "trust",
+        "`trust` believes access keys that it does not know and asks no policy of an identity,"
+        " `enforce` refuses such keys and evaluates those policies",
+    )
+    credentials: str = _setting(
+        "",
+        "file of access keys whose signatures are verified, in the form of AWS's own credentials"
+        " file; a key may have a `user_arn` or a `role_arn`, and a `policy`, which names a JSON"
+        " file",
+    )
+    client_certificate_header: str = _setting(
+        "",
+        "header in which a proxy in front, which verifies clients' certificates, hands them on:"
+        " percent-encoded PEM; only such a proxy may reach the port then",
     )
     environments_max: int = _setting(
         100, "execution environments that may live at once, all functions together"
@@ -60,8 +77,45 @@ class Settings:
     )
     init_timeout_s: float = _setting(10.0, "limit of a function's init phase, in seconds")
     log_flush_s: float = _setting(0.25, "seconds between two writes of buffered log events")
+    explain_ring: int = _setting(
+        100, "requests kept for `lamington explain --live`, once that has turned them on"
+    )
     log_bytes_max: int = _setting(
         256 * 1024 * 1024, "bytes of log events kept per log group; the oldest go first"
+    )
+    throttle_rate: float = _setting(
+        10_000.0,
+        "requests a second to the APIs of an account in a region; above it the answer is 429, as on"
+        " AWS; 0 sets no limit",
+    )
+    throttle_burst: int = _setting(
+        5_000,
+        "requests at once to the APIs of an account in a region, before `throttle_rate` rules",
+    )
+    vpc_links: str = _setting(
+        "",
+        "where VPC links lead to: `link=address` pairs with commas between, the link by its id or"
+        " its name, the address as `host:port` or with `https://` before it",
+    )
+    endpoints: str = _setting(
+        "",
+        "where integrations reach AWS services that are not emulated: `service=URL` pairs with"
+        " commas between, such as `dynamodb=http://localhost:8000`; `*` stands for all others",
+    )
+    api_quotas: str = _setting(
+        "",
+        "quotas of API Gateway that AWS has raised for the account: `name=number` pairs with commas"
+        " between, such as `resources_per_api=500,stages_per_api=20`",
+    )
+    integration_timeout_max_ms: int = _setting(
+        29_000,
+        "longest timeout that an integration of a REST API may ask for, in milliseconds; a quota"
+        " that AWS raises on request, to 300000",
+    )
+    jwks: str = _setting(
+        "",
+        "files of the keys that token issuers publish, for work without a network:"
+        " `issuer=file` pairs with commas between, or a directory of `<last part of issuer>.json`",
     )
 
 
@@ -109,6 +163,12 @@ def _require_sensible(settings: Settings) -> None:
             f"`{settings.isolation}` is not a value for `isolation`",
             hint="give `auto` or `process`",
         )
+    if settings.auth not in AUTH_MODES:
+        raise UsageError(
+            f"`{settings.auth}` is not a value for `auth`", hint="give `trust` or `enforce`"
+        )
+    for name in ("vpc_links", "endpoints"):
+        setting_pairs(name, getattr(settings, name))
     for each in fields(Settings):
         value = getattr(settings, each.name)
         if isinstance(value, int | float) and not value >= 0:
@@ -116,6 +176,20 @@ def _require_sensible(settings: Settings) -> None:
                 f"`{value}` is not a value for `{each.name}`",
                 hint="give a number that is not negative",
             )
+
+
+def setting_pairs(name: str, text: str) -> dict[str, str]:
+    """Read a setting of `key=value` pairs with commas between; raises UsageError."""
+    pairs = {}
+    for each in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = each.partition("=")
+        if not (equals and key.strip() and value.strip()):
+            raise UsageError(
+                f"`{each}` is not a value for `{name}`",
+                hint="give pairs such as `name=value`, with commas between",
+            )
+        pairs[key.strip()] = value.strip()
+    return pairs
 
 
 SWITCHES = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}

@@ -19,7 +19,9 @@ from lamington.core.http import Request, Response, parse_query
 from lamington.core.settings import LOOPBACK_HOSTS, Settings
 from lamington.core.store import Store
 from lamington.engine.artifacts import Artifacts
-from lamington.engine.doors import identify_url_caller, parse_api_address, parse_url_address
+from lamington.engine.doors import ApiDoor, identify_url_caller, parse_url_address
+from lamington.engine.explanations import DOOR, LIVE_DOOR, Explanations
+from lamington.engine.gateway import Gateway, Surroundings
 from lamington.engine.server import HttpServer, ServerLimits
 from lamington.functions.bill import Bill, load_prices, parse_bill_query, render_bill
 from lamington.functions.entities import LATEST, InvalidRuntimeException
@@ -48,13 +50,8 @@ from lamington.functions.recursion import RecursionGuard
 from lamington.functions.runtimes import runtime_program
 from lamington.functions.telemetry import Telemetry
 from lamington.functions.tracing import Tracer
-from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
-from lamington.gateway.entities import PAYLOAD_MAX_BYTES, RestApi, Stage
-from lamington.gateway.operations.methods import MethodOperations
-from lamington.gateway.operations.rest_apis import RestApiOperations
-from lamington.gateway.operations.stages import StageOperations
-from lamington.gateway.operations.tables import GatewayTables
-from lamington.gateway.pipeline import RestDataPlane
+from lamington.gateway.entities import PAYLOAD_MAX_BYTES
+from lamington.gateway.journal import flushing
 from lamington.stack.operations.stacks import StackOperations
 from lamington.stack.providers.base import ProviderRegistry
 from lamington.stack.providers.delegated import delegated_providers
@@ -62,8 +59,10 @@ from lamington.stack.providers.function_fronts import front_providers
 from lamington.stack.providers.function_layers import layer_providers
 from lamington.stack.providers.functions import function_providers
 from lamington.stack.providers.gateway import gateway_providers
+from lamington.stack.providers.gateway_v2 import gateway_v2_providers
 from lamington.wire.dispatch import Dispatcher
 from lamington.wire.identity import IdentityOperations
+from lamington.wire.signers import KnownSigners, load_credentials
 
 STOP_GRACE_S = 2.0
 CHECKPOINT_PAUSE_S = 5.0
@@ -86,16 +85,18 @@ class Engine:
                 f"refused to listen on `{settings.host}`: requests are not authenticated yet",
                 hint="listen on 127.0.0.1 and put a proxy that authenticates in front",
             )
+        keys = load_credentials(settings.credentials)
         self.settings = settings
         self._clock = clock or SystemClock()
         self._ids = ids or Ids()
         self._store = Store(settings.data / "state")
         self._on_stop: Callable[[], None] = _nothing
-        self._aws_server = HttpServer(self._answer_aws)
+        self._aws_server = HttpServer(self._answer_aws, eager=True)
         # Above the gateway's own limit, so that the refusal is API Gateway's.
         limits = ServerLimits(body_bytes_max=2 * PAYLOAD_MAX_BYTES)
         self._service_server = HttpServer(self._answer_service, limits=limits, eager=True)
         self._service: tuple[str, str] | None = None
+        self._serve: Callable[[Request], Awaitable[Response]] | None = None
         self._service_port = 0
         self._checkpoints: asyncio.Task[None] | None = None
         self.aws_endpoint = ""
@@ -116,13 +117,32 @@ class Engine:
         )
         if settings.attend_us and (os.cpu_count() or 1) > 1:
             self.invoker.capacity.is_alone = lambda: self._service_server.alone
+        identity = IdentityOperations(self._store, self._clock, self._ids)
+        self._signers = KnownSigners(
+            identity,
+            keys,
+            enforce=settings.auth == "enforce",
+            default_account_id=settings.account_id,
+        )
+        # The operations call each other: the table is filled when all of them are there.
+        self.operations: dict[str, Operation] = {}
+        self._dispatcher = Dispatcher(
+            self.operations,
+            self._ids,
+            default_scope=self.scope,
+            signers=self._signers,
+            clock=self._clock,
+        )
+        self.caller: AwsCaller = self._dispatcher
         self._mappings = EventSourceMappingOperations(
             registry=self._registry, store=self._store, clock=self._clock, ids=self._ids
         )
         self.function_urls = FunctionUrls(
             invoker=self.invoker,
             policies=RegistryPolicies(self._registry),
-            identify=lambda request: identify_url_caller(request, self.caller, self.scope),
+            identify=lambda request: identify_url_caller(
+                request, self._signers, self._clock, self.scope
+            ),
             clock=self._clock,
             ids=self._ids,
         )
@@ -142,20 +162,31 @@ class Engine:
             tag_holders={"event-source-mapping": self._mappings},
             new_trace=Tracer(self._clock, self._ids).new_header,
         )
-        self._stage_parts = StageParts(invoker=self.invoker, permitted=self._registry)
-        self.data_plane = RestDataPlane(clock=self._clock, ids=self._ids)
-        tables = GatewayTables(self._store)
-        self._stages = StageOperations(
-            tables=tables,
-            clock=self._clock,
-            ids=self._ids,
-            data_plane=self.data_plane,
-            compile_stage=self._compile_stage,
+        self.gateway = Gateway(
+            Surroundings(
+                settings=settings,
+                store=self._store,
+                clock=self._clock,
+                ids=self._ids,
+                invoker=self.invoker,
+                permitted=self._registry,
+                signers=self._signers,
+                caller=self.caller,
+                door=self._dispatcher,
+                logs=logs,
+                metrics=self.metrics,
+            )
         )
-        rest_apis = RestApiOperations(
-            tables=tables, clock=self._clock, ids=self._ids, withdraw=self.data_plane.withdraw
+        flush = flushing(self.gateway.journal.flush, self.telemetry.flush)
+        logs.flush_with(flush)
+        self.metrics.flush_with(flush)
+        self._apis = ApiDoor(
+            rest=self.gateway.rest,
+            http=self.gateway.http,
+            web_socket=self.gateway.web_socket,
+            domains=self.gateway.domains,
         )
-        identity = IdentityOperations(self._store, self._clock, self._ids)
+        self.explanations = Explanations(self.gateway.rest, settings.explain_ring)
         self.invoker.credentials = identity.role_credentials
         recursion = RecursionOperations(self._registry)
         self.invoker.notice = self._notice
@@ -163,7 +194,7 @@ class Engine:
         self._event_configs = EventInvokeConfigOperations(
             registry=self._registry, store=self._store, clock=self._clock
         )
-        self.operations: dict[str, Operation] = {
+        self.operations |= {
             **self.functions.operations(),
             **self._url_configs.operations(),
             **self._mappings.operations(),
@@ -171,20 +202,12 @@ class Engine:
             **LogQueryOperations(logs, self._clock, self._ids).operations(),
             **LiveTailOperations(logs, self._clock, self._ids).operations(),
             **MetricOperations(self.metrics, self._clock).operations(),
-            **rest_apis.operations(),
-            **MethodOperations(tables=tables, ids=self._ids).operations(),
-            **self._stages.operations(),
+            **self.gateway.operations(),
             **identity.operations(),
             **self._event_configs.operations(),
             **recursion.operations(),
             **AsyncInvocationOperations(self._registry, self.invoker).operations(),
         }
-        self._dispatcher = Dispatcher(
-            self.operations,
-            self._ids,
-            default_scope=self.scope,
-        )
-        self.caller: AwsCaller = self._dispatcher
         self._events = EventQueue(
             store=self._store,
             clock=self._clock,
@@ -201,6 +224,7 @@ class Engine:
                 *layer_providers(self.caller),
                 *front_providers(self.caller),
                 *gateway_providers(self.caller),
+                *gateway_v2_providers(self.caller),
                 *delegated_providers(self.caller),
             ]
         )
@@ -211,8 +235,7 @@ class Engine:
             ids=self._ids,
             fetch_object=self._artifacts.fetch,
         )
-        # Stacks call the operations and are operations themselves: the table closes the circle.
-        self.operations.update(self.stacks.operations())
+        self.operations |= self.stacks.operations()
 
     @property
     def scope(self) -> Scope:
@@ -238,7 +261,7 @@ class Engine:
         """
         self._on_stop = on_stop or _nothing
         self._packages.remove_unused(self._registry.used_blobs(), self._registry.used_layers())
-        self._stages.restore()
+        self.gateway.restore()
         self._url_configs.restore()
         self._mappings.announce()
         port = await self._aws_server.start(self.settings.host, self.settings.aws_port)
@@ -259,6 +282,8 @@ class Engine:
     async def serve(self, api_id: str, stage: str) -> int:
         """Serve one stage at the root of the service port, as a custom domain would; its port."""
         self._service = (api_id, stage)
+        self._serve = self._apis.server_of(api_id, stage)
+        self.explanations.served = self._service
         if not self._service_port:
             self._service_port = await self._service_server.start(
                 self.settings.host, self.settings.port
@@ -272,10 +297,12 @@ class Engine:
         await self.stacks.close()
         await self.functions.close()
         await self._events.close()
+        await self.gateway.close()
         await self.invoker.close()
         if self._checkpoints is not None:
             self._checkpoints.cancel()
             await asyncio.wait([self._checkpoints])
+        self.gateway.flush()
         self.telemetry.flush()
         self._store.close()
 
@@ -285,14 +312,7 @@ class Engine:
 
     def differences(self, scope: Scope, api_id: str, stage: str) -> list[str]:
         """What a deployed stage and the functions ask for and do not get, as sentences."""
-        found: list[str] = []
-        program = self.data_plane.programs.get((api_id, stage))
-        if program is not None:
-            found += program.unemulated
-            found += (
-                f"`{problem.method} {problem.path}` fails, as on AWS: {problem.message}"
-                for problem in program.problems
-            )
+        found = self.gateway.differences(api_id, stage)
         latest = [
             version for version in self._registry.versions.all(scope) if version.version == LATEST
         ]
@@ -326,27 +346,25 @@ class Engine:
         return render_bill(used, load_prices(), start, end)
 
     def _answer_service(self, request: Request) -> Awaitable[Response]:
-        assert self._service is not None
-        api_id, stage = self._service
-        return self.data_plane.handle(request, api_id, stage, request.path, False)
+        assert self._serve is not None
+        return self._serve(request)
 
-    async def _answer_aws(self, request: Request) -> Response:
+    def _answer_aws(self, request: Request) -> Response | Awaitable[Response]:
+        """Answer a request to the AWS port; the server begins what is for an API at once."""
         if request.path.startswith(("/_lamington/", "/_localstack/")):
             try:
                 return self._answer_own(request)
             except AwsError as refusal:
                 return _json({"message": refusal.message}, status=403)
-        address = parse_api_address(request)
-        if address is not None:
-            return await self.data_plane.handle(
-                request, address.api_id, address.stage, address.path, True
-            )
+        answer = self._apis.answer(request)
+        if answer is not None:
+            return answer
         url = parse_url_address(request)
         if url is not None:
-            return await self.function_urls.handle(request, url.url_id, url.path)
-        return await self._dispatcher.handle(request)
+            return self.function_urls.handle(request, url.url_id, url.path)
+        return asyncio.get_running_loop().create_task(self._dispatcher.handle(request))
 
-    def _answer_own(self, request: Request) -> Response:
+    def _answer_own(self, request: Request) -> Response | Awaitable[Response]:
         if request.path in ("/_lamington/health", "/_localstack/health"):
             return _json({"services": dict.fromkeys(sorted(_HEALTH), "running")})
         if request.path == "/_lamington/bill" and request.method == "GET":
@@ -355,14 +373,14 @@ class Engine:
                 return _json(self.bill(dict(parse_query(request.query))).document())
             except UsageError as refusal:
                 return _json({"message": refusal.message}, status=400)
+        if request.path in (DOOR, LIVE_DOOR):
+            self._dispatcher.require_trusted(request)
+            return self.explanations.answer(request)
         if request.path == "/_lamington/stop" and request.method == "POST":
             self._dispatcher.require_trusted(request)
             asyncio.get_running_loop().call_soon(self._on_stop)
             return _json({"stopping": True})
         return _json({"message": "Not Found"}, status=404)
-
-    def _compile_stage(self, *, api: RestApi, stage: Stage, scope: Scope) -> StageProgram:
-        return compile_stage(api=api, stage=stage, scope=scope, parts=self._stage_parts)
 
 
 def _runtime_warning(runtime: str) -> str:

@@ -23,6 +23,7 @@ from lamington.gateway.entities import (
     MethodIntegration,
 )
 from lamington.gateway.rules import (
+    require_content_handling,
     require_integration,
     require_integration_response,
     require_status_code,
@@ -30,7 +31,12 @@ from lamington.gateway.rules import (
 
 
 def read_integration(
-    definition: Object, method: Method, where: str, scope: Scope, findings: Findings
+    definition: Object,
+    method: Method,
+    where: str,
+    scope: Scope,
+    findings: Findings,
+    timeout_max_ms: int = INTEGRATION_TIMEOUT_DEFAULT_MS,
 ) -> MethodIntegration:
     """Read the integration of a method; raises BadRequestException for one that cannot be.
 
@@ -61,7 +67,7 @@ def read_integration(
         or "BUFFERED",
         integration_target=text_of(definition.get("integrationTarget")),
     )
-    require_integration(integration, method)
+    require_integration(integration, method, timeout_max_ms)
     if kind.endswith("_PROXY"):
         return integration
     return replace(integration, responses=_read_responses(definition, method, where, findings))
@@ -75,10 +81,12 @@ def _read_responses(
     for pattern, each in members_of(definition.get("responses")):
         status = text_of(each.get("statusCode"))
         parameters = texts_of(each.get("responseParameters"))
+        content_handling = text_of(each.get("contentHandling")).upper()
         declared = next((it for it in method.responses if it.status_code == status), None)
         try:
             require_status_code(status)
             require_integration_response(parameters, declared)
+            require_content_handling(content_handling)
         except AwsError as error:
             findings.errors.append(f"Unable to put integration response {where}: {error.message}")
             continue
@@ -98,6 +106,6 @@ def _read_responses(
             selection_pattern="" if pattern == "default" else pattern,
             response_parameters=parameters,
             response_templates=templates_of(each.get("responseTemplates")),
-            content_handling=text_of(each.get("contentHandling")).upper(),
+            content_handling=content_handling,
         )
     return tuple(by_status.values())

@@ -8,14 +8,11 @@ from typing import Any
 import msgspec
 
 from lamington.core.clock import Ids
+from lamington.gateway.definition_schemas import SchemaWriter
 from lamington.gateway.definition_values import Findings, Object, text_of
-from lamington.gateway.entities import BadRequestException, Model
-
-DEPTH_MAX = 200
-MODEL_PLACE = "https://apigateway.amazonaws.com/restapis/{api_id}/models/"
+from lamington.gateway.entities import Model
 
 _NAME = re.compile(r"[a-zA-Z0-9]+")
-_REFERENCE = re.compile(r"#/(?:definitions|components/schemas)/(.+)")
 
 
 class ModelReader:
@@ -24,6 +21,7 @@ class ModelReader:
     def __init__(
         self,
         *,
+        document: Object,
         api_id: str,
         models: Mapping[str, Model],
         known: Mapping[str, Model],
@@ -31,7 +29,7 @@ class ModelReader:
         findings: Findings,
     ) -> None:
         self.models = dict(models)
-        self._place = MODEL_PLACE.format(api_id=api_id)
+        self._writer = SchemaWriter(document=document, api_id=api_id, findings=findings)
         self._known = known
         self._ids = ids
         self._findings = findings
@@ -50,7 +48,7 @@ class ModelReader:
         self.models[name] = Model(
             model_id=known.model_id if known else self._ids.token(6),
             name=name,
-            schema=msgspec.json.encode(self._linked(schema)).decode(),
+            schema=msgspec.json.encode(self._writer.written(schema)).decode(),
             description=text_of(schema.get("description")),
         )
 
@@ -64,30 +62,24 @@ class ModelReader:
             return ""
         reference = schema.get("$ref")
         if isinstance(reference, str):
-            found = _REFERENCE.fullmatch(reference)
-            name = found[1] if found else reference
-            if name not in self.models:
-                self._findings.warnings.append(f"Reference to model '{name}' not found. Ignoring.")
+            name = self._writer.model_of(reference)
+            if name in self.models:
+                return name
+            if name or not reference.startswith("#/"):
+                self._miss(name or reference)
                 return ""
-            return name
-        text = msgspec.json.encode(self._linked(schema))
+        text = msgspec.json.encode(self._writer.written(schema))
         # The same schema has the same name, so that importing again makes no second model.
         name = f"MODEL{hashlib.sha256(text).hexdigest()[:6]}"
         if name not in self.models:
             self.read(name, schema)
         return name
 
-    def _linked(self, schema: Any, depth: int = 0) -> Any:
-        """The schema with references to other models as API Gateway keeps them."""
-        if depth > DEPTH_MAX:
-            raise BadRequestException("Invalid model schema specified", hint="it is too deep")
-        if isinstance(schema, list):
-            return [self._linked(each, depth + 1) for each in schema]
-        if not isinstance(schema, Mapping):
-            return schema
-        linked = {str(name): self._linked(each, depth + 1) for name, each in schema.items()}
-        reference = linked.get("$ref")
-        found = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
-        if found:
-            linked["$ref"] = self._place + found[1]
-        return linked
+    def warn_of_missing(self) -> None:
+        """Warn of models that other models refer to and that are not there."""
+        for name in self._writer.referred:
+            if name not in self.models:
+                self._miss(name)
+
+    def _miss(self, name: str) -> None:
+        self._findings.warnings.append(f"Reference to model '{name}' not found. Ignoring.")

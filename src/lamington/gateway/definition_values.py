@@ -54,6 +54,15 @@ def text_of(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def at_pointer(document: Object, pointer: str) -> Any:
+    """What a `$ref` of the form `#/a/b` names within its document, None where there is nothing."""
+    found: Any = document
+    for part in pointer.removeprefix("#/").split("/"):
+        part = part.replace("~1", "/").replace("~0", "~")
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
 def templates_of(value: Any) -> dict[str, str]:
     """AWS exports a template that passes through as a word of its own."""
     return {

@@ -5,23 +5,35 @@ What an API may contain was checked when it was written; AWS takes a template th
 compile and fails each request, and so do we, with the reason kept as a `Problem`.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
 
 from lamington.core.aws import Scope
 from lamington.functions.invoke import Invoker
 from lamington.gateway import entities
+from lamington.gateway.access_logs import undelivered
+from lamington.gateway.admission import compile_admission
+from lamington.gateway.authorization.gate import AuthorizationParts, compile_authorization
+from lamington.gateway.authorization.invalidation import compile_invalidation
+from lamington.gateway.cache import CacheStore, MayInvalidate, MethodCache, compile_cache
+from lamington.gateway.compression import Compress, compile_compression, decompress
+from lamington.gateway.http_integrations import Exchange, HttpParts, compile_http
 from lamington.gateway.integrations import (
+    FUNCTION_URI,
     Integration,
     IntegrationRequest,
     IntegrationResponse,
     LambdaIntegration,
+    Misconfigured,
     MockIntegration,
     RefusedIntegration,
 )
 from lamington.gateway.lambda_proxy import compile_proxy_event, compile_proxy_response
+from lamington.gateway.lambda_streaming import (
+    LambdaStreamIntegration,
+    StreamingInvoker,
+    read_streamed_answer,
+)
 from lamington.gateway.mapping import (
     Gate,
     MethodRequest,
@@ -38,20 +50,22 @@ from lamington.gateway.responses import (
     compile_gateway_responses,
 )
 from lamington.gateway.router import Router, compile_router
+from lamington.gateway.service_integrations import ServiceParts, compile_service
+from lamington.gateway.stage_records import (
+    MethodRecords,
+    StageRecords,
+    compile_method_records,
+    compile_stage_records,
+)
 from lamington.gateway.templates import Context, Problem, make_method_context, make_no_context
+from lamington.gateway.throttling import Buckets
 from lamington.gateway.unacted import unacted
+from lamington.gateway.usage_plans import UsagePlans
+from lamington.gateway.validation import compile_validation
 
 
-class MethodCache(Protocol):
-    """What a method has answered before, by what its API makes the key."""
-
-    def find(self, request: MethodRequest) -> MethodResponse | None: ...
-
-    def keep(self, request: MethodRequest, response: MethodResponse) -> None: ...
-
-
-Compress = Callable[[MethodRequest, MethodResponse], None]
-"""Compresses a response in place where its client takes that."""
+def _nobody(request: MethodRequest) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +74,14 @@ class StageParts:
 
     invoker: Invoker
     permitted: Permissions
+    streaming: StreamingInvoker | None = None
+    http: HttpParts | None = None
+    services: ServiceParts | None = None
+    authorization: AuthorizationParts | None = None
+    plans: UsagePlans | None = None
+    buckets: Buckets | None = None
+    cache: CacheStore | None = None
+    may_invalidate: MayInvalidate = _nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +102,7 @@ class MethodProgram:
     gates: tuple[Gate, ...] = ()
     cache: MethodCache | None = None
     recorded: bool = False
+    records: MethodRecords | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +117,7 @@ class Canary:
 class StageProgram:
     """An API as a stage serves it; immutable, and swapped whole.
 
+    `is_closed` tells that its default endpoint is disabled.
     `is_canary` is what `$context.isCanaryRequest` says, "" where the stage has no canary.
     `problems` are what fails at run time, as on AWS; `unemulated` are sentences for the user.
     """
@@ -109,12 +133,22 @@ class StageProgram:
     compress: Compress | None = None
     canary: Canary | None = None
     is_canary: str = ""
+    is_closed: bool = False
+    records: StageRecords | None = None
 
 
 def compile_stage(
-    *, api: entities.RestApi, stage: entities.Stage, scope: Scope, parts: StageParts
+    *,
+    api: entities.RestApi,
+    stage: entities.Stage,
+    scope: Scope,
+    parts: StageParts,
+    is_test: bool = False,
 ) -> StageProgram:
-    """Compile an API, as its deployment holds it, with the settings of a stage."""
+    """Compile an API, as its deployment holds it, with the settings of a stage.
+
+    A test asks nobody who he is and counts no requests.
+    """
     problems: list[Problem] = []
     methods: dict[tuple[str, str], MethodProgram] = {}
     routes: list[tuple[str, str, MethodProgram]] = []
@@ -128,8 +162,10 @@ def compile_stage(
                 resource=resource,
                 method=method,
                 problems=problems,
+                is_test=is_test,
             )
-            program = compiler.compile()
+            records = compile_method_records(api, stage, scope, path=resource.path, method=method)
+            program = replace(compiler.compile(), records=records, recorded=records.level > 0)
             methods[resource.resource_id, verb] = program
             routes.append((resource.path, verb, program))
     return StageProgram(
@@ -145,6 +181,9 @@ def compile_stage(
                 (*api.definition_extensions, *unacted(api, {}), *_unemulated_settings(stage))
             )
         ),
+        records=compile_stage_records(api, stage, scope),
+        compress=compile_compression(api),
+        is_closed=api.disable_execute_api_endpoint,
     )
 
 
@@ -162,11 +201,6 @@ def _constants(
     )
 
 
-_FUNCTION_URI = re.compile(
-    r"arn:[^:]+:apigateway:[^:]*:lambda:path/+2015-03-31/functions/(?P<arn>.+)/invocations"
-)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MethodCompiler:
     """Compiles one method; what it finds goes to `problems`."""
@@ -178,8 +212,81 @@ class _MethodCompiler:
     resource: entities.Resource
     method: entities.Method
     problems: list[Problem]
+    is_test: bool
 
     def compile(self) -> MethodProgram:
+        program = self._compile_integration()
+        return replace(program, gates=self._gates(), cache=self._cache())
+
+    def _gates(self) -> tuple[Gate, ...]:
+        """What a request has to pass, in AWS's order."""
+        gates: list[Gate | None] = []
+        if self.is_test:
+            gates += [decompress, compile_validation(self.api, self.method, self._note)]
+            return tuple(gate for gate in gates if gate is not None)
+        if self.parts.authorization is not None:
+            gates.append(
+                compile_authorization(
+                    api=self.api,
+                    stage=self.stage,
+                    resource=self.resource,
+                    method=self.method,
+                    scope=self.scope,
+                    parts=self.parts.authorization,
+                    note=self._note,
+                )
+            )
+        if self.parts.plans is not None and self.parts.buckets is not None:
+            gates.append(
+                compile_admission(
+                    api=self.api,
+                    stage=self.stage,
+                    resource=self.resource,
+                    method=self.method,
+                    scope=self.scope,
+                    plans=self.parts.plans,
+                    buckets=self.parts.buckets,
+                )
+            )
+        gates += [decompress, compile_validation(self.api, self.method, self._note)]
+        return tuple(gate for gate in gates if gate is not None)
+
+    def _cache(self) -> MethodCache | None:
+        if self.parts.cache is None or self.is_test:
+            return None
+        return compile_cache(
+            api=self.api,
+            stage=self.stage,
+            resource=self.resource,
+            method=self.method,
+            store=self.parts.cache,
+            variables=self.stage.variables,
+            may_invalidate=self._may_invalidate(),
+        )
+
+    def _may_invalidate(self) -> MayInvalidate:
+        if self.parts.authorization is None:
+            return self.parts.may_invalidate
+        return compile_invalidation(
+            api_id=self.api.api_id,
+            stage_name=self.stage.stage_name,
+            scope=self.scope,
+            signers=self.parts.authorization.signers,
+        )
+
+    def _note(self, message: str, template: str = "", line: int = 0, column: int = 0) -> None:
+        self.problems.append(
+            Problem(
+                method=self.method.http_method,
+                path=self.resource.path,
+                template=template,
+                line=line,
+                column=column,
+                message=message,
+            )
+        )
+
+    def _compile_integration(self) -> MethodProgram:
         refused = self._refuse_unauthorized()
         if refused is not None:
             return refused
@@ -187,23 +294,26 @@ class _MethodCompiler:
         if integration is None:
             return self._broken("No integration is defined for the method")
         match integration.type:
-            case "AWS_PROXY" | "AWS" if _FUNCTION_URI.fullmatch(integration.uri):
+            case "AWS_PROXY" | "AWS" if FUNCTION_URI.fullmatch(integration.uri):
                 return self._compile_lambda(integration)
+            case "HTTP" | "HTTP_PROXY" if self.parts.http is not None:
+                return self._compile_http(integration, self.parts.http)
+            case "AWS" if self.parts.services is not None:
+                return self._compile_service(integration, self.parts.services)
             case "MOCK":
                 return self._compile_mapped(integration, MockIntegration(), traced=False)
             case _:
-                return self._refuse(
+                return self._broken(
                     f"Integration type `{integration.type}` with `{integration.uri}` is not"
-                    " emulated yet",
-                    response_type="API_CONFIGURATION_ERROR",
+                    " emulated yet"
                 )
 
     def _refuse_unauthorized(self) -> MethodProgram | None:
         """A method that asks who calls is never open because nobody can be asked yet."""
         method = self.method
-        if method.authorization_type not in ("", "NONE"):
+        if method.authorization_type not in ("", "NONE") and self.parts.authorization is None:
             asked = f"Authorization `{method.authorization_type}`"
-        elif method.api_key_required:
+        elif method.api_key_required and self.parts.plans is None:
             asked = "API keys"
         else:
             return None
@@ -219,14 +329,13 @@ class _MethodCompiler:
             )
         )
 
-    def _broken(self, reason: str) -> MethodProgram:
-        self.problems.append(
-            Problem(method=self.method.http_method, path=self.resource.path, message=reason)
-        )
+    def _broken(self, reason: str, hint: str = "") -> MethodProgram:
+        self._note(f"{reason}: {hint}" if hint else reason)
         return self._program(
             RefusedIntegration(
                 f"Execution failed due to configuration error: {reason}",
                 response_type="API_CONFIGURATION_ERROR",
+                hint=hint,
             )
         )
 
@@ -243,9 +352,15 @@ class _MethodCompiler:
 
     def _compile_lambda(self, integration: entities.MethodIntegration) -> MethodProgram:
         uri = substitute_stage_variables(integration.uri, self.stage.variables)
-        found = _FUNCTION_URI.fullmatch(uri)
+        found = FUNCTION_URI.fullmatch(uri)
         if found is None or "${" in uri:
             return self._broken("Invalid endpoint address")
+        if integration.type == "AWS_PROXY" and (
+            found["streaming_arn"] or integration.response_transfer_mode == "STREAM"
+        ):
+            return self._compile_streaming(integration, found["streaming_arn"] or found["arn"])
+        if not found["arn"]:
+            return self._broken("Response streaming is for proxy integrations")
         backend = LambdaIntegration(
             function_arn=found["arn"],
             invoker=self.parts.invoker,
@@ -273,6 +388,84 @@ class _MethodCompiler:
             traced=True,
         )
 
+    def _compile_streaming(
+        self, integration: entities.MethodIntegration, function_arn: str
+    ) -> MethodProgram:
+        """AWS: templates, caching and content encoding do not go with streaming."""
+        if self.parts.streaming is None:
+            return self._broken("Response streaming is not emulated here")
+        if integration.http_method not in ("", "POST"):
+            return self._broken("Invalid integration method: a function is invoked by POST")
+        route = _constants(self.api, self.stage, self.scope, self.resource)
+        make_event = compile_proxy_event(route, compile_binary_types(self.api.binary_media_types))
+        return MethodProgram(
+            route=route,
+            http_method=self.method.http_method,
+            context=make_no_context,
+            map_request=lambda request, context: make_event(request),
+            integration=LambdaStreamIntegration(
+                function_arn=function_arn,
+                invoker=self.parts.streaming,
+                timeout_ms=integration.timeout_ms,
+                permit=self._permit(function_arn, integration),
+            ),
+            map_response=read_streamed_answer,
+            traced=True,
+        )
+
+    def _compile_http(
+        self, integration: entities.MethodIntegration, parts: HttpParts
+    ) -> MethodProgram:
+        types = self.api.binary_media_types
+        try:
+            exchange = compile_http(
+                integration,
+                method=self.method,
+                stage=self.stage,
+                scope=self.scope,
+                route=_constants(self.api, self.stage, self.scope, self.resource),
+                binary_types=compile_binary_types(types) if types else None,
+                parts=parts,
+                note=self._note,
+            )
+        except Misconfigured as error:
+            return self._broken(error.message, error.hint)
+        return self._exchange(integration, exchange, traced=integration.type == "HTTP")
+
+    def _compile_service(
+        self, integration: entities.MethodIntegration, parts: ServiceParts
+    ) -> MethodProgram:
+        types = self.api.binary_media_types
+        try:
+            exchange = compile_service(
+                integration,
+                method=self.method,
+                scope=self.scope,
+                route=_constants(self.api, self.stage, self.scope, self.resource),
+                binary_types=compile_binary_types(types) if types else None,
+                parts=parts,
+                note=self._note,
+            )
+        except Misconfigured as error:
+            return self._broken(error.message, error.hint)
+        return self._exchange(integration, exchange, traced=True)
+
+    def _exchange(
+        self, integration: entities.MethodIntegration, exchange: Exchange, *, traced: bool
+    ) -> MethodProgram:
+        refusal = _forbidden_header(integration)
+        if refusal:
+            return self._broken(refusal)
+        return MethodProgram(
+            route=_constants(self.api, self.stage, self.scope, self.resource),
+            http_method=self.method.http_method,
+            context=exchange.context,
+            map_request=exchange.map_request,
+            integration=exchange.integration,
+            map_response=exchange.map_response,
+            traced=traced,
+        )
+
     def _permit(
         self, function_arn: str, integration: entities.MethodIntegration
     ) -> Callable[[], bool]:
@@ -295,18 +488,7 @@ class _MethodCompiler:
         route = _constants(self.api, self.stage, self.scope, self.resource)
         types = self.api.binary_media_types
         is_binary = compile_binary_types(types) if types else None
-
-        def note(message: str, template: str = "", line: int = 0, column: int = 0) -> None:
-            self.problems.append(
-                Problem(
-                    method=self.method.http_method,
-                    path=self.resource.path,
-                    template=template,
-                    line=line,
-                    column=column,
-                    message=message,
-                )
-            )
+        note = self._note
 
         return MethodProgram(
             route=route,
@@ -360,21 +542,6 @@ def _forbidden_header(integration: entities.MethodIntegration) -> str:
 
 
 def _unemulated_settings(stage: entities.Stage) -> Iterator[str]:
-    if stage.cache_cluster_enabled:
-        yield "Response caching is not emulated yet: every request goes to its integration."
-    if stage.access_log:
-        yield "Access logs are not emulated yet: none are written."
-    settings: Mapping[str, Any]
-    for settings in stage.method_settings.values():
-        if (
-            settings.get("throttlingRateLimit", entities.THROTTLING_RATE_LIMIT)
-            != entities.THROTTLING_RATE_LIMIT
-            or settings.get("throttlingBurstLimit", entities.THROTTLING_BURST_LIMIT)
-            != entities.THROTTLING_BURST_LIMIT
-        ):
-            yield "Throttling is not emulated yet: requests are not limited."
-            break
-    for settings in stage.method_settings.values():
-        if settings.get("loggingLevel", "OFF") != "OFF":
-            yield "Execution logs are not written to CloudWatch Logs yet."
-            break
+    unheard = undelivered(stage.access_log)
+    if unheard:
+        yield unheard

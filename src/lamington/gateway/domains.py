@@ -7,7 +7,7 @@ either version show (`operations/domains`, `v2/operations/domains`), and to serv
 import re
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lamington.core.aws import Scope
@@ -152,6 +152,12 @@ class Domains:
                 self.rules.delete(scope, row.domain_name, rule.rule_id)
             self.names.delete(scope, row.domain_name)
         self._read(scope, row.domain_name)
+
+    def tags(self, scope: Scope, domain_name: str) -> dict[str, str]:
+        return dict(self.require(scope, domain_name).tags)
+
+    def put_tags(self, scope: Scope, domain_name: str, tags: dict[str, str]) -> None:
+        self.put(scope, replace(self.require(scope, domain_name), tags=tags))
 
     def mapping(self, scope: Scope, domain_name: str, key: str) -> ApiMapping | None:
         """The mapping of a domain name for exactly this key."""

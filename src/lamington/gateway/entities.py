@@ -10,10 +10,13 @@ from typing import Any
 from lamington.core.errors import AwsError
 
 INTEGRATION_TIMEOUT_DEFAULT_MS = 29_000
+INTEGRATION_TIMEOUT_MAX_MS = 300_000
+"""AWS: what the quota can be raised to, for Regional and private APIs."""
 PAYLOAD_MAX_BYTES = 10 * 1024 * 1024
 REQUEST_LINE_AND_HEADERS_MAX_BYTES = 10_240
 DEFINITION_MAX_BYTES = 6 * 1024 * 1024
 INTEGRATION_TIMEOUT_MIN_MS = 50
+INTEGRATION_STREAM_TIMEOUT_MAX_MS = 900_000
 COMPRESSION_SIZE_MAX_BYTES = 10_485_760
 THROTTLING_RATE_LIMIT = 10_000.0
 THROTTLING_BURST_LIMIT = 5_000
@@ -146,6 +149,25 @@ class Authorizer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentationPart:
+    """What is said of one place of an API; `properties` are the JSON text of an object."""
+
+    part_id: str
+    location: dict[str, str]
+    properties: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentationVersion:
+    """A snapshot of an API's documentation parts, under a name that stages may show."""
+
+    version: str
+    description: str = ""
+    created: str
+    parts: dict[str, DocumentationPart] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RestApi:
     """A REST API with all that a definition can say of it: one row, changed whole.
 
@@ -175,6 +197,8 @@ class RestApi:
     security_policy: str = ""
     endpoint_access_mode: str = ""
     definition_extensions: tuple[str, ...] = ()
+    documentation_parts: dict[str, DocumentationPart] = field(default_factory=dict)
+    documentation_versions: dict[str, DocumentationVersion] = field(default_factory=dict)
 
     @property
     def root(self) -> Resource:
@@ -226,6 +250,105 @@ class Account:
     cloudwatch_role_arn: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A client's key; `value` is what it sends. `stage_keys` are of the time before usage plans."""
+
+    key_id: str
+    value: str
+    name: str = ""
+    description: str = ""
+    enabled: bool = True
+    customer_id: str = ""
+    stage_keys: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+    created: str
+    last_updated: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttle:
+    """Limits of a usage plan; None is no limit."""
+
+    rate_limit: float | None = None
+    burst_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """How many requests a key has in each DAY, WEEK or MONTH; `offset` is the day it begins on."""
+
+    limit: int
+    offset: int = 0
+    period: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStage:
+    """A stage that a usage plan is for; `throttle` is by `/path/VERB`."""
+
+    api_id: str
+    stage_name: str
+    throttle: dict[str, Throttle] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsagePlan:
+    """What each of its keys may use of some stages."""
+
+    plan_id: str
+    name: str
+    description: str = ""
+    api_stages: tuple[PlanStage, ...] = ()
+    throttle: Throttle | None = None
+    quota: Quota | None = None
+    product_code: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsagePlanKey:
+    """That a key belongs to a usage plan."""
+
+    plan_id: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageDay:
+    """What a key used of a plan on a day, `2026-01-31`, and what was left of its quota then."""
+
+    plan_id: str
+    key_id: str
+    day: str
+    used: int
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VpcLink:
+    """A way from API Gateway into a VPC; `target_arns` name its load balancer."""
+
+    link_id: str
+    name: str
+    description: str = ""
+    target_arns: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificateRow:
+    """A certificate that a stage shows to its HTTPS backends; both texts are PEM."""
+
+    certificate_id: str
+    description: str = ""
+    certificate: str
+    private_key: str
+    created: str
+    expires: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+
 class NotFoundException(AwsError):
     status = 404
 
@@ -240,3 +363,7 @@ class ConflictException(AwsError):
 
 class ValidationException(AwsError):
     status = 400
+
+
+class LimitExceededException(AwsError):
+    status = 429

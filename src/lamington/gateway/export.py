@@ -10,11 +10,12 @@ from typing import Any, Literal
 import msgspec
 
 from lamington.core.aws import Scope
-from lamington.gateway.definition_models import MODEL_PLACE
+from lamington.gateway.definition_schemas import MODEL_PLACE
 from lamington.gateway.definition_values import PASSTHROUGH_TEMPLATE
 from lamington.gateway.documentation import DOCUMENTATION, export_parts
 from lamington.gateway.entities import (
     ANY,
+    Authorizer,
     Method,
     MethodIntegration,
     MethodResponseDefinition,
@@ -80,15 +81,19 @@ def export_definition(
         }
     else:
         base_path = {"basePath": {"default": f"/{stage.stage_name}"}}
+        server: dict[str, Any] = {"url": f"https://{host}/{{basePath}}", "variables": base_path}
+        if integrations:
+            server |= _endpoint_extensions(api)
         document = {
             "openapi": "3.0.1",
             "info": info,
-            "servers": [{"url": f"https://{host}/{{basePath}}", "variables": base_path}],
+            "servers": [server],
             "paths": paths,
             "components": _set(schemas=models, securitySchemes=schemes),
         }
     if integrations:
         document |= _root_extensions(api)
+        document |= _endpoint_extensions(api) if form == "swagger" else {}
     version = api.documentation_versions.get(stage.documentation_version)
     if version is not None and (whole or "documentation" in extensions):
         document[DOCUMENTATION] = export_parts(version.parts, version.version, version.created)
@@ -219,7 +224,7 @@ class _Exporter:
         if any(method.api_key_required for method in methods):
             schemes[API_KEY_SCHEME] = {"type": "apiKey", "name": "x-api-key", "in": "header"}
         for each in self._api.authorizers.values():
-            schemes[each.name] = {"type": "apiKey", "name": "Authorization", "in": "header"}
+            schemes[each.name] = {"type": "apiKey", "name": _token_header(each), "in": "header"}
             if self._authorizers:
                 schemes[each.name] |= _set(**{"x-amazon-apigateway-authtype": each.auth_type})
                 schemes[each.name][AUTHORIZER] = each.definition
@@ -228,6 +233,15 @@ class _Exporter:
     def schema(self, name: str) -> Any:
         text = self._api.models[name].schema.replace(self._place, self._models)
         return msgspec.json.decode(text or "{}")
+
+
+def _token_header(authorizer: Authorizer) -> str:
+    """The header that a scheme is to name: the token's, or `Unused` where there is no one token."""
+    header = "method.request.header."
+    source = str(authorizer.definition.get("identitySource") or f"{header}Authorization")
+    if authorizer.type == "REQUEST" or not source.startswith(header) or "," in source:
+        return "Unused"
+    return source.removeprefix(header)
 
 
 def _integration(integration: MethodIntegration) -> dict[str, Any]:
@@ -263,11 +277,27 @@ def _integration(integration: MethodIntegration) -> dict[str, Any]:
     return found
 
 
-def _root_extensions(api: RestApi) -> dict[str, Any]:
+def _endpoint_extensions(api: RestApi) -> dict[str, Any]:
+    """What stands at the root of Swagger 2.0 and within the server of OpenAPI 3.0."""
     endpoint = _set(
         disableExecuteApiEndpoint=api.disable_execute_api_endpoint or None,
         vpcEndpointIds=list(api.vpc_endpoint_ids),
+        ipAddressType=api.ip_address_type,
     )
+    return _extensions(
+        {
+            "endpoint-configuration": endpoint,
+            "endpoint-access-mode": api.endpoint_access_mode,
+            "security-policy": api.security_policy,
+        }
+    )
+
+
+def _extensions(values: Mapping[str, Any]) -> dict[str, Any]:
+    return _set(**{f"x-amazon-apigateway-{name}": value for name, value in values.items()})
+
+
+def _root_extensions(api: RestApi) -> dict[str, Any]:
     extensions = {
         "gateway-responses": {
             each.response_type: _set(
@@ -288,9 +318,8 @@ def _root_extensions(api: RestApi) -> dict[str, Any]:
         "minimum-compression-size": api.minimum_compression_size,
         "api-key-source": None if api.api_key_source == "HEADER" else api.api_key_source,
         "policy": msgspec.json.decode(api.policy) if api.policy else None,
-        "endpoint-configuration": endpoint,
     }
-    return _set(**{f"x-amazon-apigateway-{name}": value for name, value in extensions.items()})
+    return _extensions(extensions)
 
 
 def _templates(templates: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 from lamington.core.clock import Moment
+from lamington.core.http import Request
 from lamington.gateway.recording import Recording
 from lamington.gateway.vtl.json_text import parse_json
 from lamington.gateway.vtl.jsonpath import MISSING, compile_json_path
@@ -67,7 +68,8 @@ class MethodRequest:
     What follows is learned on the way, by gates: `identity` are the members of
     `$context.identity` that are known beyond the client's own, `authorizer` is
     `$context.authorizer`, `usage_key` the API key that an authorizer named, `principal_arn` who
-    called, for policies. `facts` are names of `$context` that only logs know.
+    called, for policies. `facts` are names of `$context` that only logs know. `sent` is the
+    request as it came, which signatures are of.
     """
 
     method: str
@@ -92,6 +94,7 @@ class MethodRequest:
     is_canary: str = ""
     facts: dict[str, str] | None = None
     recording: Recording | None = None
+    sent: Request | None = None
 
 
 Gate = Callable[[MethodRequest], Awaitable[None] | None]

@@ -21,6 +21,7 @@ from lamington.gateway.definition_models import ModelReader
 from lamington.gateway.definition_values import (
     Findings,
     Object,
+    at_pointer,
     members_of,
     object_of,
     objects_of,
@@ -35,6 +36,7 @@ from lamington.gateway.entities import (
     ANY,
     COMPRESSION_SIZE_MAX_BYTES,
     DEFINITION_MAX_BYTES,
+    INTEGRATION_TIMEOUT_DEFAULT_MS,
     VERBS,
     BadRequestException,
     GatewayResponseDefinition,
@@ -57,6 +59,7 @@ JSON_MEDIA_TYPE = "application/json"
 ANY_METHOD = "x-amazon-apigateway-any-method"
 INTEGRATION = "x-amazon-apigateway-integration"
 REFERENCES_MAX = 32
+API_KEY_SOURCES = ("HEADER", "AUTHORIZER")
 
 _PLACES = {"header": "header", "query": "querystring", "path": "path"}
 _ITEM_KEYS = frozenset({"parameters", "summary", "description", "servers", "$ref"})
@@ -78,7 +81,14 @@ def parse_definition(body: bytes) -> Object:
 
 
 def import_definition(
-    document: Object, *, api: RestApi, mode: Mode, base_path: str, scope: Scope, ids: Ids
+    document: Object,
+    *,
+    api: RestApi,
+    mode: Mode,
+    base_path: str,
+    scope: Scope,
+    ids: Ids,
+    timeout_max_ms: int = INTEGRATION_TIMEOUT_DEFAULT_MS,
 ) -> tuple[RestApi, list[str]]:
     """The API with the definition merged into it or in its place, and the import's warnings.
 
@@ -100,8 +110,10 @@ def import_definition(
         scope=scope,
         ids=ids,
         findings=findings,
+        timeout_max_ms=timeout_max_ms,
         known_ids={each.path: each.resource_id for each in api.resources.values()},
         models=ModelReader(
+            document=document,
             api_id=api.api_id,
             models=api.models if mode == "merge" else {},
             known=api.models,
@@ -118,6 +130,7 @@ def import_definition(
             draft.read_path(prefix + path, path, item)
         elif not path.startswith("x-"):
             findings.warnings.append(f"Parse issue: attribute paths.'{path}' is unexpected")
+    draft.models.warn_of_missing()
     if findings.errors:
         raise BadRequestException("Errors found during import:\n\t" + "\n\t".join(findings.errors))
     return draft.finished(mode), findings.warnings
@@ -179,6 +192,7 @@ class _Draft:
     security: Security = field(default_factory=Security)
     policy: str = ""
     findings: Findings
+    timeout_max_ms: int
 
     def start_from(self, api: RestApi) -> None:
         self.resources = {each.path: each for each in api.resources.values()}
@@ -205,14 +219,46 @@ class _Draft:
             )
             self.validators[validator.validator_id] = validator
         self.security = read_security(
-            self.document, self.version, self.api.authorizers, self.scope, self.ids
+            self.document, self.version, self.api.authorizers, self.scope, self.ids, self.findings
         )
         for name, each in members_of(self.document.get("x-amazon-apigateway-gateway-responses")):
             self._gateway_response(name, each)
         policy = self.document.get("x-amazon-apigateway-policy")
         if policy:
-            text = policy if isinstance(policy, str) else msgspec.json.encode(policy).decode()
-            self.policy = substitute_variables(text, self.scope)
+            self.policy = self._policy(policy)
+
+    def _policy(self, given: Any) -> str:
+        """The text of a resource policy.
+
+        AWS: `execute-api:/...` becomes an ARN of the API when it is imported (developer guide,
+        extensions to OpenAPI).
+        """
+        text = given if isinstance(given, str) else msgspec.json.encode(given).decode()
+        try:
+            policy = msgspec.json.decode(substitute_variables(text, self.scope))
+        except msgspec.DecodeError:
+            policy = None
+        if not isinstance(policy, dict):
+            self.findings.errors.append(
+                "Invalid policy document. Please check the policy syntax and ensure that"
+                " Principals are valid."
+            )
+            return ""
+        own = self.scope.arn("execute-api", f"{self.api.api_id}/")
+
+        def expanded(resource: Any) -> Any:
+            if isinstance(resource, list):
+                return [expanded(each) for each in resource]
+            if isinstance(resource, str) and resource.startswith("execute-api:/"):
+                return own + resource.removeprefix("execute-api:/")
+            return resource
+
+        statements = policy.get("Statement")
+        for statement in statements if isinstance(statements, list) else [statements]:
+            for key in ("Resource", "NotResource"):
+                if isinstance(statement, dict) and key in statement:
+                    statement[key] = expanded(statement[key])
+        return msgspec.json.encode(policy).decode()
 
     def _schemas(self) -> Any:
         if self.version == 2:
@@ -296,10 +342,7 @@ class _Draft:
             reference = value.get("$ref")
             if not isinstance(reference, str):
                 return value
-            found: Any = self.document
-            for part in reference.removeprefix("#/").split("/"):
-                part = part.replace("~1", "/").replace("~0", "~")
-                found = found.get(part) if isinstance(found, Mapping) else None
+            found = at_pointer(self.document, reference)
             if not reference.startswith("#/") or not isinstance(found, Mapping):
                 self.findings.errors.append(f"Unable to resolve reference '{reference}'")
                 return {}
@@ -336,7 +379,9 @@ class _Draft:
         try:
             return replace(
                 method,
-                integration=read_integration(definition, method, where, self.scope, self.findings),
+                integration=read_integration(
+                    definition, method, where, self.scope, self.findings, self.timeout_max_ms
+                ),
             )
         except AwsError as error:
             self.findings.errors.append(f"Unable to put integration {where}: {error.message}")
@@ -437,17 +482,18 @@ class _Draft:
             authorizers={**(api.authorizers if mode == "merge" else {}), **self.security.kept},
             binary_media_types=binary,
             minimum_compression_size=self._compression(),
-            api_key_source=text_of(document.get("x-amazon-apigateway-api-key-source")).upper()
-            or api.api_key_source,
+            api_key_source=self._api_key_source(),
             policy=self.policy,
             disable_execute_api_endpoint=bool(
                 endpoint.get("disableExecuteApiEndpoint", api.disable_execute_api_endpoint)
             ),
             vpc_endpoint_ids=strings_of(endpoint.get("vpcEndpointIds")) or api.vpc_endpoint_ids,
             ip_address_type=text_of(endpoint.get("ipAddressType")) or api.ip_address_type,
-            security_policy=text_of(document.get("x-amazon-apigateway-security-policy"))
+            security_policy=text_of(self._of_server("x-amazon-apigateway-security-policy"))
             or api.security_policy,
-            endpoint_access_mode=text_of(document.get("x-amazon-apigateway-endpoint-access-mode"))
+            endpoint_access_mode=text_of(
+                self._of_server("x-amazon-apigateway-endpoint-access-mode")
+            ).upper()
             or api.endpoint_access_mode,
         )
         changed, _ = documented(changed, document, self.version, self.ids, merge=mode == "merge")
@@ -467,9 +513,19 @@ class _Draft:
             )
         return number
 
+    def _api_key_source(self) -> str:
+        given = self.document.get("x-amazon-apigateway-api-key-source")
+        source = text_of(given).upper() or self.api.api_key_source
+        if source not in API_KEY_SOURCES:
+            raise BadRequestException(
+                f"Invalid API key source: {text_of(given)}", hint=f"one of {API_KEY_SOURCES}"
+            )
+        return source
+
     def _endpoint(self) -> Object:
-        key = "x-amazon-apigateway-endpoint-configuration"
-        for place in (self.document, *objects_of(self.document.get("servers"))):
-            if isinstance(place.get(key), Mapping):
-                return place[key]  # type: ignore[no-any-return] # the line above knows it
-        return {}
+        return object_of(self._of_server("x-amazon-apigateway-endpoint-configuration"))
+
+    def _of_server(self, key: str) -> Any:
+        """An extension that stands at the root or within a server, the first that is not null."""
+        places = (self.document, *objects_of(self.document.get("servers")))
+        return next((place[key] for place in places if place.get(key) is not None), None)

@@ -6,18 +6,20 @@ an address names is known before a request comes here.
 """
 
 import random
-import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 
-from lamington.core.clock import MONTHS, Calendar, Clock, Ids
+from lamington.core.clock import Calendar, Clock, Ids
 from lamington.core.http import Headers, Request, Response
+from lamington.core.sigv4 import IncompleteSignature, incomplete_message
+from lamington.gateway.completed import Completed, execution_of
 from lamington.gateway.deployment import MethodProgram, StageProgram
 from lamington.gateway.entities import PAYLOAD_MAX_BYTES, REQUEST_LINE_AND_HEADERS_MAX_BYTES
+from lamington.gateway.execution_logs import render_test_log
 from lamington.gateway.integrations import IntegrationRequest, IntegrationResponse
-from lamington.gateway.mapping import NO_IDENTITY, MethodRequest, RouteConstants, receive_headers
+from lamington.gateway.mapping import NO_IDENTITY, MethodRequest, receive_headers
 from lamington.gateway.recording import Recording
 from lamington.gateway.responses import MethodResponse, Refusal
 from lamington.gateway.router import Match
@@ -25,9 +27,11 @@ from lamington.gateway.router import Match
 Report = Callable[[str, str, str], None]
 """Takes method, path and reason of a request that ends in a 5xx of the gateway's own."""
 
+Watch = Callable[[Completed], None]
+"""Is shown a request when it has been answered."""
+
 FAILURES_KEPT = 100
 
-_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _TEST_RESPONSE_HEADERS = frozenset({"x-amzn-requestid", "x-amz-apigw-id"})
 
 
@@ -39,29 +43,6 @@ class Failure:
     method: str
     path: str
     reason: str
-
-
-@dataclass(slots=True)
-class Completed:
-    """One request that was answered, for the journal: what was asked, by whom, how it went.
-
-    Times are the clock's monotonic seconds. `integration_began` is 0 where the request did not
-    come as far as its integration, `integration_ended` where that gave no answer; `integration`
-    is the answer. `refusal` is why the response is a gateway response. `answer` is the response
-    before what every response carries is added.
-    """
-
-    program: StageProgram
-    method: MethodProgram | None
-    request: MethodRequest
-    began: float
-    ended: float = 0.0
-    integration_began: float = 0.0
-    integration_ended: float = 0.0
-    integration: IntegrationResponse | None = None
-    refusal: Refusal | None = None
-    answer: MethodResponse | None = None
-    cached: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +65,14 @@ class RestDataPlane:
         clock: Clock,
         ids: Ids,
         report: Report | None = None,
-        journal: "Callable[[Completed], None] | None" = None,
+        journal: Watch | None = None,
+        forget: Callable[[str, str], None] | None = None,
     ) -> None:
+        """`forget` is told of a stage that is withdrawn: what is cached of it goes with it."""
+        self._forget = forget
         self.programs: dict[tuple[str, str], StageProgram] = {}
-        self.records_all = False
-        """Whether every request is recorded, for somebody who watches."""
+        self.watch: Watch | None = None
+        """Is shown every request, each of them recorded, while it is not None."""
         self._journal = journal
         self._monotonic = clock.monotonic
         self.failures: deque[Failure] = deque(maxlen=FAILURES_KEPT)
@@ -105,47 +89,80 @@ class RestDataPlane:
 
     def withdraw(self, api_id: str, stage: str) -> None:
         self.programs.pop((api_id, stage), None)
+        if self._forget is not None:
+            self._forget(api_id, stage)
 
     async def handle(
-        self, request: Request, api_id: str, stage: str, path: str, stage_in_path: bool = True
+        self,
+        request: Request,
+        api_id: str,
+        stage: str,
+        path: str,
+        stage_in_path: bool = True,
+        watch: Watch | None = None,
+        base_path: str = "",
     ) -> Response:
         """Answer a request to `path`, the undecoded path after the stage.
 
-        AWS: an API or a stage that is not there is 403 Forbidden.
+        `stage_in_path` tells the API's default endpoint from a domain name of its own, which
+        has taken `base_path` off the path.
+
+        `watch` is shown what became of this one request, step by step.
+
+        AWS: an API or a stage that is not there is 403 Forbidden, and so is the default endpoint
+        of an API that has it disabled.
         Differs: a request line and headers over 10,240 bytes are 431; no record of AWS's answer.
         """
-        program = self.programs.get((api_id, stage))
+        program = self._find(api_id, stage, stage_in_path)
         if program is None:
             return self._forbidden()
-        canary = program.canary
-        if canary is not None and random.random() * 100 < canary.percent:
-            program = canary.program
         began = self._monotonic()
         method_request, match = self._receive(program, request, path, stage_in_path)
         method_request.is_canary = program.is_canary
+        if base_path:
+            method_request.facts = {"customDomain.basePathMatched": base_path}
+        watch = watch or self.watch
         completed = Completed(
             program, None if match is None else match.target, method_request, began
         )
+        if watch is not None or (match is not None and match.target.recorded):
+            method_request.recording = Recording(self._clock)
         try:
             _require_size(request)
+            if request.query:
+                _require_encoded(request.query)
             if match is None:
                 raise _unknown_route(method_request)
             method = match.target
-            if method.recorded or self.records_all:
-                method_request.recording = Recording(self._clock)
             answer = await perform(method, completed, self._monotonic)
             traced = method.traced
         except Refusal as refusal:
             completed.refusal = refusal
             answer = self._refuse(program, refusal, method_request, match)
             traced = False
-        return self._finished(completed, answer, traced)
+        if program.compress is not None:
+            pending = program.compress(method_request, answer)
+            if pending is not None:
+                await pending
+        response = self._finished(completed, answer, traced)
+        if watch is not None:
+            completed.ended = self._monotonic()
+            completed.answer = answer
+            watch(completed)
+        return response
+
+    def _find(self, api_id: str, stage: str, is_default: bool) -> StageProgram | None:
+        """The program that is to serve a request: a stage's own, or now and then its canary's."""
+        program = self.programs.get((api_id, stage))
+        if program is None or (program.is_closed and is_default):
+            return None
+        canary = program.canary
+        if canary is not None and random.random() * 100 < canary.percent:
+            return canary.program
+        return program
 
     def _finished(self, completed: Completed, answer: MethodResponse, traced: bool) -> Response:
-        """Compress what is to be compressed, and put the request into the journal."""
-        compress = completed.program.compress
-        if compress is not None:
-            compress(completed.request, answer)
+        """Put the request into the journal."""
         if self._journal is not None:
             completed.ended = self._monotonic()
             completed.answer = answer
@@ -171,7 +188,7 @@ class RestDataPlane:
         else:
             trace_id = f"{trace_id};Parent={parent};Sampled=0"
         method = known.get("x-http-method-override") or request.method
-        context_path = f"/{program.stage_name}{path}" if stage_in_path else path
+        context_path = f"/{program.stage_name}{path}" if stage_in_path else request.path
         if not path or path.startswith("//"):
             path = "/" + path.lstrip("/")
         match = program.router.match(method, path)
@@ -193,6 +210,7 @@ class RestDataPlane:
                 trace_id,
                 moment,
                 NO_IDENTITY,
+                sent=request,
             ),
             match,
         )
@@ -230,7 +248,17 @@ class RestDataPlane:
             )
             if self.report is not None:
                 self.report(request.method, request.context_path, reason)
-        return program.gateway_responses.response(refusal, request, route)
+        answer = program.gateway_responses.response(refusal, request, route)
+        if request.recording is not None:
+            _record_answer(
+                request.recording,
+                "gateway_response",
+                answer,
+                type=refusal.response_type,
+                why=refusal.message,
+                hint=refusal.hint,
+            )
+        return answer
 
     async def test_invoke(
         self,
@@ -263,22 +291,24 @@ class RestDataPlane:
         method_request.path_parameters = (
             match.parameters if match is not None and match.target is method else {}
         )
-        began = self._clock.monotonic()
-        log = _ExecutionLog(self._clock, method_request, method.route)
+        method_request.recording = Recording(self._clock)
+        completed = Completed(program, method, method_request, self._monotonic())
         try:
-            answer = await _run_logged(method, method_request, log)
+            answer = await perform(method, completed, self._monotonic)
             traced = method.traced
         except Refusal as refusal:
-            log.add(f"{refusal.message}: {refusal.hint}" if refusal.hint else refusal.message)
+            completed.refusal = refusal
             answer = program.gateway_responses.response(refusal, method_request, method.route)
             traced = False
-        log.add(f"Method completed with status: {answer.status}")
+        completed.ended = self._monotonic()
+        completed.answer = answer
+        log = render_test_log(execution_of(completed))
         response = _response(answer, method_request, traced)
         response.headers = [
             pair for pair in response.headers if pair[0].lower() not in _TEST_RESPONSE_HEADERS
         ]
-        latency_ms = round((self._clock.monotonic() - began) * 1000)
-        return TestInvocation(response=response, log=log.text(), latency_ms=latency_ms)
+        latency_ms = round(completed.latency_s * 1000)
+        return TestInvocation(response=response, log=log, latency_ms=latency_ms)
 
 
 async def perform(
@@ -289,12 +319,13 @@ async def perform(
     Raises the Refusal that ends it.
     """
     request = completed.request
+    recording = request.recording
+    if recording is not None:
+        _record_match(recording, method, request)
     for gate in method.gates:
         pending = gate(request)
         if pending is not None:
             await pending
-    if "content-encoding" in request.known and request.body:
-        request.body = _decompressed(request)
     cache = method.cache
     if cache is not None:
         kept = cache.find(request)
@@ -303,9 +334,8 @@ async def perform(
             return kept
     context = method.context(request)
     integration_request = method.map_request(request, context)
-    recording = request.recording
     if recording is not None:
-        _record_request(recording, integration_request)
+        _record_request(recording, method, integration_request)
     completed.integration_began = monotonic()
     response = await method.integration.send(integration_request)
     completed.integration_ended = monotonic()
@@ -313,17 +343,42 @@ async def perform(
     if recording is not None:
         _record_response(recording, completed, response)
     answer = method.map_response(request, context, response)
+    if recording is not None:
+        _record_answer(recording, "method_response", answer)
     if cache is not None:
         cache.keep(request, answer)
     return answer
 
 
-def _record_request(recording: Recording, request: IntegrationRequest) -> None:
+def _record_match(recording: Recording, method: MethodProgram, request: MethodRequest) -> None:
+    recording.add(
+        "match",
+        resource=method.route.resource_path,
+        method=method.http_method,
+        path_parameters=dict(request.path_parameters),
+    )
+
+
+def _record_request(
+    recording: Recording, method: MethodProgram, request: IntegrationRequest
+) -> None:
+    values: dict[str, object] = {}
+    uri = request.uri or method.integration.uri
+    if uri:
+        values = {"method": request.method or "POST", "uri": uri}
     recording.add(
         "integration_request",
-        headers=dict(request.parameters.headers),
+        **values,
+        headers=dict(request.headers or request.parameters.headers),
         body=_shown(request.body),
     )
+
+
+def _record_answer(
+    recording: Recording, name: str, answer: MethodResponse, **values: object
+) -> None:
+    headers = dict(answer.headers)
+    recording.add(name, **values, status=answer.status, headers=headers, body=_shown(answer.body))
 
 
 def _record_response(
@@ -369,32 +424,17 @@ def _require_size(request: Request) -> None:
         )
 
 
-_ZLIB_WINDOW = {"gzip": 31, "deflate": 15}
+def _require_encoded(query: str) -> None:
+    """Raise a Refusal for a character that a client has to encode in a query string.
 
-
-def _decompressed(request: MethodRequest) -> bytes:
-    """Decompress a body, before any template or function sees it.
-
-    AWS: API Gateway developer guide, payload compression; another coding, or a body that is not
-    of the coding it names, is a 415.
+    AWS: developer guide, known issues. Differs: the body is a likely one.
     """
-    coding = request.known["content-encoding"].strip().lower()
-    if coding == "identity":
-        return request.body
-    if coding not in _ZLIB_WINDOW:
+    if "|" in query or "{" in query or "}" in query:
         raise Refusal(
-            f"Content-Encoding {coding} is not supported", response_type="UNSUPPORTED_MEDIA_TYPE"
+            "The query string has `|`, `{` or `}`, which are to be percent-encoded",
+            response_type="DEFAULT_4XX",
+            client_message="Bad Request",
         )
-    reader = zlib.decompressobj(_ZLIB_WINDOW[coding])
-    try:
-        body = reader.decompress(request.body, PAYLOAD_MAX_BYTES + 1)
-    except zlib.error as error:
-        raise Refusal(
-            f"The body is not {coding}: {error}", response_type="UNSUPPORTED_MEDIA_TYPE"
-        ) from None
-    if len(body) > PAYLOAD_MAX_BYTES:
-        raise Refusal("Request payload is too large", response_type="REQUEST_TOO_LARGE")
-    return body
 
 
 def _unknown_route(request: MethodRequest) -> Refusal:
@@ -405,26 +445,11 @@ def _unknown_route(request: MethodRequest) -> Refusal:
             f"No method for {request.method} {request.path}",
             response_type="MISSING_AUTHENTICATION_TOKEN",
         )
-    part = value.rpartition(" ")[2]
-    if "=" in part:
-        message = "".join(
-            f"Authorization header requires '{each}' parameter. "
-            for each in ("Credential", "Signature", "SignedHeaders")
-        )
-        message += (
-            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
-            f" Authorization={value}"
-        )
-    else:
-        message = (
-            f"'{part}' not a valid key=value pair (missing equal-sign) in Authorization header:"
-            f" '{value}'."
-        )
     return Refusal(
         f"No method for {request.method} {request.path}",
         response_type="MISSING_AUTHENTICATION_TOKEN",
-        client_message=message,
-        error_type="IncompleteSignatureException",
+        client_message=incomplete_message(value),
+        error_type=IncompleteSignature.code,
     )
 
 
@@ -437,70 +462,6 @@ def _continued_trace(sent: str, root: str, parent: str) -> str:
     sampled = parts.get("Sampled") or ("1" if "Parent" in parts else "0")
     root = f"Root={parts['Root']}" if parts.get("Root") else root
     return f"{root};Parent={parts.get('Parent') or parent};Sampled={sampled}"
-
-
-class _ExecutionLog:
-    """The lines of one execution, as TestInvokeMethod returns them.
-
-    AWS: recorded execution logs.
-    """
-
-    def __init__(self, clock: Clock, request: MethodRequest, route: RouteConstants) -> None:
-        self._clock = clock
-        self._lines = [f"Execution log for request {request.request_id}"]
-        self.add(f"Starting execution for request: {request.request_id}")
-        self.add(f"HTTP Method: {request.method}, Resource Path: {route.resource_path}")
-        self.add(f"Method request path: {_braced(request.path_parameters)}")
-        self.add(f"Method request query string: {{{request.query}}}")
-        self.add(f"Method request headers: {_braced(request.headers)}")
-        self.add(f"Method request body before transformations: {_shown(request.body)}")
-
-    def add(self, line: str) -> None:
-        now = self._clock.now()
-        self._lines.append(
-            f"{_WEEKDAYS[now.weekday()]} {MONTHS[now.month - 1]} {now.day:02d}"
-            f" {now.hour:02d}:{now.minute:02d}:{now.second:02d} UTC {now.year} : {line}"
-        )
-
-    def sent(self, request: IntegrationRequest) -> None:
-        self.add(f"Endpoint request headers: {_braced(request.parameters.headers)}")
-        self.add(f"Endpoint request body after transformations: {_shown(request.body)}")
-
-    def received(self, response: IntegrationResponse, latency_ms: int) -> None:
-        self.add(
-            f"Received response. Status: {response.status}, Integration latency: {latency_ms} ms"
-        )
-        self.add(f"Endpoint response headers: {_braced(dict(response.headers))}")
-        self.add(f"Endpoint response body before transformations: {_shown(response.body)}")
-
-    def finished(self, response: MethodResponse) -> None:
-        self.add(f"Method response body after transformations: {_shown(response.body)}")
-        self.add(f"Method response headers: {_braced(dict(response.headers))}")
-        self.add("Successfully completed execution")
-
-    def text(self) -> str:
-        return "\n".join(self._lines) + "\n"
-
-    def monotonic(self) -> float:
-        return self._clock.monotonic()
-
-
-async def _run_logged(
-    method: MethodProgram, request: MethodRequest, log: _ExecutionLog
-) -> MethodResponse:
-    context = method.context(request)
-    integration_request = method.map_request(request, context)
-    log.sent(integration_request)
-    began = log.monotonic()
-    integration_response = await method.integration.send(integration_request)
-    log.received(integration_response, round((log.monotonic() - began) * 1000))
-    response = method.map_response(request, context, integration_response)
-    log.finished(response)
-    return response
-
-
-def _braced(values: Mapping[str, str]) -> str:
-    return f"{{{', '.join(f'{name}={value}' for name, value in values.items())}}}"
 
 
 def _shown(body: bytes) -> str:

@@ -5,10 +5,11 @@ For integrations that have templates. Parameter expressions are `mapping`'s.
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lamington.gateway import entities
 from lamington.gateway.integrations import (
+    FUNCTION_URI,
     IntegrationResponse,
     decode_base64,
     error_message,
@@ -23,6 +24,7 @@ from lamington.gateway.mapping import (
     compile_response_expression,
     media_type,
 )
+from lamington.gateway.recording import Recording
 from lamington.gateway.responses import MethodResponse, configuration_error
 from lamington.gateway.templates import (
     BinaryTypes,
@@ -47,6 +49,8 @@ class _Outcome:
     headers: tuple[tuple[str, ResponseExpression], ...]
     templates: Mapping[str, Template | None]
     convert: "ResponseConversion | None"
+    pattern: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 def compile_response_mapping(
@@ -66,13 +70,18 @@ def compile_response_mapping(
     def map_response(
         request: MethodRequest, context: Context, response: IntegrationResponse
     ) -> MethodResponse:
+        recording = request.recording
         outcome = select(response)
+        if recording is not None:
+            _record_selection(recording, integration, response, outcome)
         if not outcome.declared:
             raise configuration_error(
                 f"Output mapping refers to an invalid method response: {outcome.status}",
                 hint=f"declare a response `{outcome.status}` for the method",
             )
         headers = _map_headers(outcome, response, context.variable.values)
+        if recording is not None and outcome.headers:
+            recording.add("response_parameters", before=dict(outcome.sources), after=dict(headers))
         body, raw = response.body, False
         accept = request.known.get("accept", "application/json")
         if outcome.convert is not None and body:
@@ -88,12 +97,49 @@ def compile_response_mapping(
                 hint="a template runs on a binary body; set `contentHandling` to CONVERT_TO_TEXT",
             )
         try:
-            text = template(bindings(body.decode("utf-8", "replace"), context, route))
+            body_text = body.decode("utf-8", "replace")
+            seen = bindings(body_text, context, route)
+            if recording is None:
+                text = template.render(seen)
+            else:
+                text = template.record(seen, recording, "response_template", body_text)
         except TemplateError as error:
             raise configuration_error("Unable to transform response", hint=str(error)) from None
         return _respond(outcome, headers, text.encode("utf-8", "replace"), context)
 
     return map_response
+
+
+def _record_selection(
+    recording: Recording,
+    integration: entities.MethodIntegration,
+    response: IntegrationResponse,
+    outcome: _Outcome,
+) -> None:
+    """Record which integration response was taken, and what its pattern was held against."""
+    of_function = integration.type == "AWS"
+    failed = response.function_error or b'"errorMessage"' in response.body
+    subject = str(response.status)
+    if of_function:
+        subject = error_message(response.body) if failed else ""
+    if outcome.pattern:
+        why = f"`{outcome.pattern}` is the first pattern that matches"
+    elif of_function and not failed:
+        why = "the function gave no error message: the default response"
+    else:
+        why = "no pattern matches: the default response"
+    recording.add(
+        "response_selection",
+        subject=subject,
+        pattern=outcome.pattern,
+        status=outcome.status,
+        why=why,
+        patterns=[
+            [each.selection_pattern, each.status_code]
+            for each in integration.responses
+            if each.selection_pattern
+        ],
+    )
 
 
 def _respond(
@@ -197,7 +243,8 @@ def _compile_selection(
     def select_by_status(response: IntegrationResponse) -> _Outcome:
         return find(str(response.status)) or _no_match(response)
 
-    return select if integration.type == "AWS" else select_by_status
+    invokes = integration.type == "AWS" and FUNCTION_URI.fullmatch(integration.uri)
+    return select if invokes else select_by_status
 
 
 def _no_match(response: IntegrationResponse) -> _Outcome:
@@ -236,14 +283,16 @@ def _compile_outcome(
             )
             for kind, text in response.response_templates.items()
         },
-        convert=_compile_response_conversion(response.content_handling, binary_types),
+        convert=compile_response_conversion(response.content_handling, binary_types),
+        pattern=response.selection_pattern,
+        sources=response.response_parameters,
     )
 
 
 ResponseConversion = Callable[[bytes, IntegrationResponse, str], tuple[bytes, bool]]
 
 
-def _compile_response_conversion(
+def compile_response_conversion(
     handling: str, binary_types: BinaryTypes
 ) -> ResponseConversion | None:
     """AWS: API Gateway developer guide, content type conversions, the table of responses."""

@@ -139,6 +139,7 @@ class Refusal(GatewayError):
     """Ends a request with a gateway response; `message` is the execution log's sentence.
 
     The client gets the type's own status, message and error type where none is given here.
+    `validation_error` is `$context.error.validationErrorString`.
     """
 
     def __init__(
@@ -150,12 +151,14 @@ class Refusal(GatewayError):
         status: int = 0,
         client_message: str = "",
         error_type: str = "",
+        validation_error: str = "",
     ) -> None:
         super().__init__(message, response_type=response_type, hint=hint)
         kind = GATEWAY_RESPONSE_TYPES[response_type]
         self.status = status or kind.status
         self.client_message = client_message or kind.message
         self.error_type = error_type or kind.error_type
+        self.validation_error = validation_error
 
 
 def configuration_error(reason: str, hint: str = "") -> Refusal:
@@ -219,7 +222,7 @@ class GatewayResponses:
                 "message": message,
                 "messageString": msgspec.json.encode(message).decode(),
                 "responseType": refusal.response_type,
-                "validationErrorString": "",
+                "validationErrorString": refusal.validation_error,
             },
         }
         status = own.status or refusal.status

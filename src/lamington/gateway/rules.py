@@ -11,6 +11,7 @@ from lamington.core.aws import Arn
 from lamington.core.errors import LamingtonError
 from lamington.gateway.entities import (
     ANY,
+    INTEGRATION_STREAM_TIMEOUT_MAX_MS,
     INTEGRATION_TIMEOUT_DEFAULT_MS,
     INTEGRATION_TIMEOUT_MIN_MS,
     VERBS,
@@ -26,6 +27,7 @@ from lamington.gateway.responses import GATEWAY_RESPONSE_TYPES
 
 INTEGRATION_TYPES = ("HTTP", "AWS", "MOCK", "HTTP_PROXY", "AWS_PROXY")
 PASSTHROUGH_BEHAVIORS = ("WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER")
+RESPONSE_TRANSFER_MODES = ("BUFFERED", "STREAM")
 CONTENT_HANDLINGS = ("CONVERT_TO_BINARY", "CONVERT_TO_TEXT")
 _PATH_PART = re.compile(r"[a-zA-Z0-9._\-:,]+|\{[a-zA-Z0-9._\-:]+\+?\}")
 _STATUS_CODE = re.compile(r"[1-5]\d\d")
@@ -103,8 +105,39 @@ def require_request_parameters(parameters: Mapping[str, bool]) -> None:
             )
 
 
-def require_integration(integration: MethodIntegration, method: Method) -> None:
-    """Raise BadRequestException where the integration cannot stand behind the method."""
+def require_unique_names(parameters: Mapping[str, bool]) -> None:
+    """Raise where two parameters of a method bear one name.
+
+    AWS: PutMethod and UpdateMethod refuse that, an import does not (recorded).
+    """
+    names = {name.split(".", 3)[-1] for name in parameters}
+    if len(names) != len(parameters):
+        raise BadRequestException(
+            "Parameter names must be unique across querystring, header and path"
+        )
+
+
+def require_response_parameters(parameters: Iterable[str]) -> None:
+    """Raise where a method response declares a parameter that is no header."""
+    for name in parameters:
+        if not name.startswith("method.response.header."):
+            raise BadRequestException(
+                "Invalid mapping expression specified: Validation Result: warnings : [], "
+                f"errors : [Invalid mapping expression specified: {name}]"
+            )
+
+
+def require_integration(
+    integration: MethodIntegration,
+    method: Method,
+    timeout_max_ms: int = INTEGRATION_TIMEOUT_DEFAULT_MS,
+) -> None:
+    """Raise BadRequestException where the integration cannot stand behind the method.
+
+    AWS: what is streamed may take 15 minutes; all else what the quota of the account allows.
+    """
+    if integration.response_transfer_mode == "STREAM":
+        timeout_max_ms = max(timeout_max_ms, INTEGRATION_STREAM_TIMEOUT_MAX_MS)
     if integration.type not in INTEGRATION_TYPES:
         raise BadRequestException(
             "Enumeration value for IntegrationType must be non-empty"
@@ -117,15 +150,11 @@ def require_integration(integration: MethodIntegration, method: Method) -> None:
             f"Invalid passthrough behavior: {integration.passthrough_behavior}",
             hint=f"one of {', '.join(each.lower() for each in PASSTHROUGH_BEHAVIORS)}",
         )
-    if integration.content_handling not in ("", *CONTENT_HANDLINGS):
+    require_content_handling(integration.content_handling)
+    _require_transfer_mode(integration)
+    if not INTEGRATION_TIMEOUT_MIN_MS <= integration.timeout_ms <= timeout_max_ms:
         raise BadRequestException(
-            f"Invalid content handling: {integration.content_handling}",
-            hint=f"one of {', '.join(CONTENT_HANDLINGS)}, or none",
-        )
-    if not (INTEGRATION_TIMEOUT_MIN_MS <= integration.timeout_ms <= INTEGRATION_TIMEOUT_DEFAULT_MS):
-        raise BadRequestException(
-            f"Timeout should be between {INTEGRATION_TIMEOUT_MIN_MS} ms and "
-            f"{INTEGRATION_TIMEOUT_DEFAULT_MS} ms"
+            f"Timeout should be between {INTEGRATION_TIMEOUT_MIN_MS} ms and {timeout_max_ms} ms"
         )
     if integration.type != "MOCK":
         _require_uri(integration)
@@ -146,6 +175,15 @@ def require_integration_response(
     _require_mappings(errors)
 
 
+def require_content_handling(content_handling: str) -> None:
+    """Raise BadRequestException for what is no way to convert a payload; "" is none."""
+    if content_handling not in ("", *CONTENT_HANDLINGS):
+        raise BadRequestException(
+            f"Invalid content handling: {content_handling}",
+            hint=f"one of {', '.join(CONTENT_HANDLINGS)}, or none",
+        )
+
+
 def require_gateway_response_type(response_type: str) -> None:
     """Raise ValidationException, which names the 21 types, for any other."""
     if response_type not in GATEWAY_RESPONSE_TYPES:
@@ -153,6 +191,21 @@ def require_gateway_response_type(response_type: str) -> None:
             f"1 validation error detected: Value '{response_type}' at 'responseType' failed to"
             " satisfy constraint: Member must satisfy enum value set: "
             f"[{', '.join(GATEWAY_RESPONSE_TYPES)}]"
+        )
+
+
+def _require_transfer_mode(integration: MethodIntegration) -> None:
+    """AWS: proxies alone can stream. Differs: the sentences are likely ones."""
+    mode = integration.response_transfer_mode
+    if mode not in RESPONSE_TRANSFER_MODES:
+        raise BadRequestException(
+            f"Invalid response transfer mode: {mode}",
+            hint=f"one of {', '.join(RESPONSE_TRANSFER_MODES)}",
+        )
+    if mode == "STREAM" and not integration.type.endswith("_PROXY"):
+        raise BadRequestException(
+            "Response transfer mode STREAM is only supported for AWS_PROXY and HTTP_PROXY"
+            " integrations"
         )
 
 

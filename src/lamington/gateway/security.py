@@ -4,6 +4,7 @@ Left to others: to authorize. What is read here is kept, and a method that asks 
 open because of that.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,20 +12,35 @@ from typing import Any
 from lamington.core.aws import Scope
 from lamington.core.clock import Ids
 from lamington.gateway.definition_values import (
+    Findings,
     Object,
     members_of,
     object_of,
     objects_of,
     strings_of,
+    substitute_variables,
+    text_of,
+    whole_of,
 )
 from lamington.gateway.entities import Authorizer
 
 AUTHORIZER = "x-amazon-apigateway-authorizer"
+AUTHORIZER_TTL_MAX_S = 3600
 AUTHORIZATION_TYPES = {
     "TOKEN": "CUSTOM",
     "REQUEST": "CUSTOM",
     "COGNITO_USER_POOLS": "COGNITO_USER_POOLS",
 }
+
+_TEXTS = (
+    "authorizerUri",
+    "authorizerCredentials",
+    "identitySource",
+    "identityValidationExpression",
+)
+_IDENTITY_SOURCE = re.compile(
+    r"(?:method\.request\.(?:header|querystring)|stageVariables|context)\.[A-Za-z0-9._$-]+"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,21 +120,72 @@ def schemes_of(document: Object, version: int) -> dict[str, Object]:
     return dict(members_of(place.get("securityDefinitions" if version == 2 else "securitySchemes")))
 
 
+def _definition(written: Object, scheme: Object, scope: Scope) -> dict[str, Any]:
+    """An authorizer's definition with values of the types that they are to have.
+
+    AWS: an authorizer of tokens reads the header that its scheme names (recorded).
+    """
+    definition = {str(name): each for name, each in written.items() if each is not None}
+    for name in _TEXTS:
+        if name in definition:
+            definition[name] = substitute_variables(text_of(definition[name]), scope)
+    if "authorizerResultTtlInSeconds" in definition:
+        ttl = whole_of(definition["authorizerResultTtlInSeconds"], -1)
+        definition["authorizerResultTtlInSeconds"] = ttl
+    if "providerARNs" in definition:
+        definition["providerARNs"] = [
+            substitute_variables(each, scope) for each in strings_of(definition["providerARNs"])
+        ]
+    kind = text_of(definition.get("type")).lower()
+    if kind != "request" and scheme.get("name") and not definition.get("identitySource"):
+        definition["identitySource"] = f"method.request.header.{scheme['name']}"
+    return definition
+
+
+def _faults(kind: str, definition: Object) -> list[str]:
+    """What AWS would not keep of an authorizer. Differs: the last two sentences are likely ones."""
+    faults = []
+    if kind not in AUTHORIZATION_TYPES:
+        faults.append(
+            f"Invalid authorizer type specified. Must be one of: [{', '.join(AUTHORIZATION_TYPES)}]"
+        )
+    if not 0 <= definition.get("authorizerResultTtlInSeconds", 0) <= AUTHORIZER_TTL_MAX_S:
+        faults.append(f"Authorizer result TTL must be between 0 and {AUTHORIZER_TTL_MAX_S} seconds")
+    for source in text_of(definition.get("identitySource")).split(","):
+        if source.strip() and not _IDENTITY_SOURCE.fullmatch(source.strip()):
+            faults.append(
+                "Invalid mapping expression specified: Validation Result: warnings : [], errors :"
+                f" [Invalid mapping expression parameter specified: {source.strip()}]"
+            )
+    return faults
+
+
 def read_security(
-    document: Object, version: int, known: Mapping[str, Authorizer], scope: Scope, ids: Ids
+    document: Object,
+    version: int,
+    known: Mapping[str, Authorizer],
+    scope: Scope,
+    ids: Ids,
+    findings: Findings,
 ) -> Security:
     """The schemes of a document; an authorizer that was known by its name keeps its id."""
     by_name = {each.name: each for each in known.values()}
     schemes = schemes_of(document, version)
     authorizers = {}
     for name, scheme in schemes.items():
-        definition = scheme.get(AUTHORIZER)
-        if isinstance(definition, Mapping):
-            authorizers[name] = Authorizer(
-                authorizer_id=by_name[name].authorizer_id if name in by_name else ids.token(6),
-                name=name,
-                type=str(definition.get("type", "")).upper(),
-                auth_type=str(scheme.get("x-amazon-apigateway-authtype", "")),
-                definition=dict(definition),
-            )
+        written = scheme.get(AUTHORIZER)
+        if not isinstance(written, Mapping):
+            continue
+        definition = _definition(written, scheme, scope)
+        kind = text_of(definition.get("type")).upper()
+        findings.errors.extend(
+            f"Unable to create authorizer '{name}': {fault}" for fault in _faults(kind, definition)
+        )
+        authorizers[name] = Authorizer(
+            authorizer_id=by_name[name].authorizer_id if name in by_name else ids.token(6),
+            name=name,
+            type=kind,
+            auth_type=text_of(scheme.get("x-amazon-apigateway-authtype")),
+            definition=definition,
+        )
     return Security(schemes=schemes, authorizers=authorizers, requirements=document.get("security"))

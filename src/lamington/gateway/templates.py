@@ -4,7 +4,7 @@ The language is `vtl`'s; which template of a method runs, and what comes of its 
 `request_mapping` and `response_mapping`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -17,17 +17,23 @@ from lamington.gateway.mapping import (
     decoded_path_parameters,
     query_values,
 )
+from lamington.gateway.recording import Recording
 from lamington.gateway.vtl import library
-from lamington.gateway.vtl.compiler import compile_template
+from lamington.gateway.vtl.compiler import (
+    MappingTemplate,
+    TracedTemplate,
+    compile_template,
+    compile_traced_template,
+)
 from lamington.gateway.vtl.limits import TemplateError
 from lamington.gateway.vtl.syntax import TemplateSyntaxError
 from lamington.gateway.vtl.values import text as template_text
 
-Template = Callable[[library.Bindings], str]
 BinaryTypes = Callable[[str], bool] | None
 """A test of a media type; None where an API has no binary media types."""
 
 TEMPLATES_KEPT = 2048
+TRACED_KEPT = 256
 
 _NO_VALUES: Mapping[str, str] = MappingProxyType({})
 
@@ -58,6 +64,44 @@ class Note(Protocol):
     def __call__(
         self, message: str, template: str = "", line: int = 0, column: int = 0
     ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One of a method's templates; `render` raises TemplateError, which names it."""
+
+    name: str
+    text: str
+    render: Callable[[library.Bindings], str]
+
+    def __call__(self, bindings: library.Bindings) -> str:
+        return self.render(bindings)
+
+    def record(self, bindings: library.Bindings, recording: Recording, step: str, body: str) -> str:
+        """Render with a step that tells which line of the template printed what."""
+        pieces: list[tuple[int, str]] = []
+        values: dict[str, Any] = {"template": self.name, "text": self.text, "input": body}
+        try:
+            traced = _compiled_traced(self.text)
+            if isinstance(traced, TemplateSyntaxError):
+                return self.render(bindings)
+            output = traced(bindings, pieces.append)
+        except TemplateError as error:
+            recording.add(step, **values, output="", lines=joined_lines(pieces), error=str(error))
+            raise TemplateError(f"{self.name}: {error}") from None
+        recording.add(step, **values, output=output, lines=joined_lines(pieces))
+        return output
+
+
+def joined_lines(pieces: Iterable[tuple[int, str]]) -> list[list[int | str]]:
+    """Pieces of output with their lines, those that follow one another from a line as one."""
+    lines: list[list[int | str]] = []
+    for line, text in pieces:
+        if lines and lines[-1][0] == line:
+            lines[-1][1] = f"{lines[-1][1]}{text}"
+        elif text:
+            lines.append([line, text])
+    return lines
 
 
 @dataclass(slots=True)
@@ -96,10 +140,19 @@ def make_method_context(route: RouteConstants) -> Callable[[MethodRequest], Cont
 
 
 @lru_cache(maxsize=TEMPLATES_KEPT)
-def _compiled(text: str) -> Template | TemplateSyntaxError:
+def _compiled(text: str) -> MappingTemplate | TemplateSyntaxError:
     """Compile a text once: an API is frozen again for each stage, change and test of a method."""
     try:
         return compile_template(text)
+    except TemplateSyntaxError as error:
+        return error
+
+
+@lru_cache(maxsize=TRACED_KEPT)
+def _compiled_traced(text: str) -> TracedTemplate | TemplateSyntaxError:
+    """Compile the form that tells lines, when somebody first asks for it."""
+    try:
+        return compile_traced_template(text)
     except TemplateSyntaxError as error:
         return error
 
@@ -119,7 +172,7 @@ def compile_mapping_template(text: str, name: str, note: Note) -> Template | Non
         def fail(bindings: library.Bindings) -> str:
             raise TemplateError(failure)
 
-        return fail
+        return Template(name, text, fail)
 
     def render(bindings: library.Bindings) -> str:
         try:
@@ -127,7 +180,7 @@ def compile_mapping_template(text: str, name: str, note: Note) -> Template | Non
         except TemplateError as error:
             raise TemplateError(f"{name}: {error}") from None
 
-    return render
+    return Template(name, text, render)
 
 
 def bindings(body: str, context: Context, route: RouteConstants) -> library.Bindings:

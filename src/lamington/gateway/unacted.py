@@ -7,6 +7,7 @@ and the command line prints them. A feature that arrives loses its sentence here
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from lamington.gateway.definition_values import members_of, object_of, objects_of
 from lamington.gateway.entities import Method, RestApi
 from lamington.gateway.security import AUTHORIZER, is_api_key, is_iam, schemes_of
 
@@ -14,56 +15,17 @@ NAMED_MAX = 3
 
 _METHOD_SENTENCES: tuple[tuple[Callable[[Method], bool], str], ...] = (
     (
-        lambda method: method.authorization_type == "AWS_IAM",
-        "IAM authorization is not emulated yet: every request to {methods} is refused.",
-    ),
-    (
-        lambda method: method.authorization_type in ("CUSTOM", "COGNITO_USER_POOLS"),
-        "Authorizers are not emulated yet: every request to {methods} is refused.",
-    ),
-    (
         lambda method: (
             method.authorization_type not in ("NONE", "AWS_IAM", "CUSTOM", "COGNITO_USER_POOLS")
         ),
         "The authorization type of {methods} is not known: every request there is refused.",
     ),
-    (
-        lambda method: method.api_key_required,
-        "API keys are not emulated yet: every request to {methods} is refused.",
-    ),
-    (
-        lambda method: bool(method.request_validator_id),
-        "Request validation is not emulated yet: every request to {methods} is taken.",
-    ),
-    (
-        lambda method: _integration(method, "type", "") in ("HTTP", "HTTP_PROXY"),
-        "HTTP integrations are not emulated yet: every request to {methods} fails.",
-    ),
-    (
-        lambda method: (
-            _integration(method, "type", "").startswith("AWS")
-            and ":lambda:path/" not in _integration(method, "uri", "")
-        ),
-        "AWS integrations other than Lambda are not emulated yet: every request to {methods}"
-        " fails.",
-    ),
-    (
-        lambda method: _integration(method, "cache_key_parameters", ()) != (),
-        "Response caching is not emulated yet: {methods} answer each request anew.",
-    ),
-    (
-        lambda method: _integration(method, "connection_type", "") == "VPC_LINK",
-        "VPC links are not emulated yet: {methods} need one.",
-    ),
-    (
-        lambda method: _integration(method, "response_transfer_mode", "") == "STREAM",
-        "Response streaming is not emulated yet: {methods} answer in one piece.",
-    ),
 )
 
-_ROOT_SENTENCES = {
-    "x-amazon-apigateway-cors": "`x-amazon-apigateway-cors` is for HTTP APIs and has no effect.",
-}
+_HTTP_ONLY = "`{name}` is for HTTP APIs and has no effect."
+_HTTP_ROOT = ("x-amazon-apigateway-cors", "x-amazon-apigateway-importexport-version")
+_HTTP_INTEGRATION = ("payloadFormatVersion", "integrationSubtype")
+_HTTP_AUTHORIZER = ("authorizerPayloadFormatVersion", "enableSimpleResponses", "jwtConfiguration")
 
 
 def unacted(api: RestApi, document: Mapping[str, Any]) -> tuple[str, ...]:
@@ -71,7 +33,7 @@ def unacted(api: RestApi, document: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         *_of_methods(api),
         *_of_api(api),
-        *(text for key, text in _ROOT_SENTENCES.items() if key in document),
+        *(_HTTP_ONLY.format(name=name) for name in _of_http_apis(document)),
         *_of_schemes(document),
     )
 
@@ -89,16 +51,32 @@ def _of_methods(api: RestApi) -> Iterator[str]:
 
 
 def _of_api(api: RestApi) -> Iterator[str]:
-    if api.policy:
-        yield "Resource policies are not emulated yet: the policy refuses nobody."
-    if api.minimum_compression_size is not None:
-        yield "Response compression is not emulated yet: responses are sent as they are."
-    if api.api_key_source == "AUTHORIZER":
-        yield "API keys from authorizers are not emulated yet."
-    if api.disable_execute_api_endpoint:
-        yield "The default endpoint is disabled on AWS; here it answers all the same."
     if api.security_policy or api.endpoint_access_mode:
         yield "TLS policies and endpoint access modes have no effect here: no TLS is spoken."
+
+
+def _of_http_apis(document: Mapping[str, Any]) -> Iterator[str]:
+    """What the definition says to HTTP APIs alone, each name once."""
+    yield from (name for name in _HTTP_ROOT if name in document)
+    components = object_of(document.get("components"))
+    if "x-amazon-apigateway-integrations" in components:
+        yield "x-amazon-apigateway-integrations"
+    if any("x-amazon-apigateway-tag-value" in each for each in objects_of(document.get("tags"))):
+        yield "x-amazon-apigateway-tag-value"
+    operations = [
+        operation
+        for _, item in members_of(document.get("paths"))
+        for _, operation in members_of(item)
+    ]
+    if any("isDefaultRoute" in each for each in operations):
+        yield "isDefaultRoute"
+    integrations = [object_of(each.get("x-amazon-apigateway-integration")) for each in operations]
+    yield from (name for name in _HTTP_INTEGRATION if any(name in each for each in integrations))
+    if any("serverNameToVerify" in object_of(each.get("tlsConfig")) for each in integrations):
+        yield "serverNameToVerify"
+    schemes = schemes_of(document, 3 if "openapi" in document else 2)
+    authorizers = [object_of(each.get(AUTHORIZER)) for each in schemes.values()]
+    yield from (name for name in _HTTP_AUTHORIZER if any(name in each for each in authorizers))
 
 
 def _of_schemes(document: Mapping[str, Any]) -> Iterator[str]:
@@ -109,10 +87,6 @@ def _of_schemes(document: Mapping[str, Any]) -> Iterator[str]:
                 f"Security scheme `{name}` has no effect in a REST API, here as on AWS:"
                 " it names no authorizer."
             )
-
-
-def _integration(method: Method, name: str, default: Any) -> Any:
-    return default if method.integration is None else getattr(method.integration, name)
 
 
 def _listed(names: list[str]) -> str:

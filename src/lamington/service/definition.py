@@ -12,7 +12,7 @@ from typing import Any
 from lamington.core.aws import Scope
 from lamington.core.clock import Ids
 from lamington.core.errors import AwsError
-from lamington.gateway.entities import RestApi
+from lamington.gateway.entities import INTEGRATION_TIMEOUT_MAX_MS, RestApi
 from lamington.gateway.openapi import import_definition
 from lamington.service.api import Route, complete_api, invocation_uri
 from lamington.service.functions import Function
@@ -176,7 +176,14 @@ def _trial_import(swagger: dict[str, Any], project: Project, problems: Problems)
     empty = RestApi(api_id="trial", name=project.name, created="")
     try:
         api, _ = import_definition(
-            swagger, api=empty, mode="overwrite", base_path="ignore", scope=Scope(), ids=Ids()
+            swagger,
+            api=empty,
+            mode="overwrite",
+            base_path="ignore",
+            scope=Scope(),
+            ids=Ids(),
+            # Whoever has the quota raised may build here; the deployment tells everybody else.
+            timeout_max_ms=INTEGRATION_TIMEOUT_MAX_MS,
         )
     except AwsError as error:
         problems.error(

@@ -12,7 +12,12 @@ from typing import Any
 from lamington.core.aws import Scope
 from lamington.core.clock import Ids
 from lamington.core.errors import UsageError
-from lamington.gateway.entities import Method, MethodIntegration, RestApi
+from lamington.gateway.entities import (
+    INTEGRATION_TIMEOUT_MAX_MS,
+    Method,
+    MethodIntegration,
+    RestApi,
+)
 from lamington.gateway.entities import Resource as ApiResource
 from lamington.gateway.openapi import import_definition
 from lamington.service.api import INTEGRATION_KEY
@@ -32,7 +37,13 @@ def expand_api(built: BuiltService) -> JsonObject:
         return built.template
     empty = RestApi(api_id="expanded", name=built.name, created="")
     api, _ = import_definition(
-        built.swagger, api=empty, mode="overwrite", base_path="ignore", scope=Scope(), ids=Ids()
+        built.swagger,
+        api=empty,
+        mode="overwrite",
+        base_path="ignore",
+        scope=Scope(),
+        ids=Ids(),
+        timeout_max_ms=INTEGRATION_TIMEOUT_MAX_MS,
     )
     _require_expandable(api)
     resources: JsonObject = dict(built.template["Resources"])

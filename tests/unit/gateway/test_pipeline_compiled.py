@@ -1,6 +1,5 @@
 """What is decided when a stage is compiled: problems, what is not emulated, what fails later."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,13 +15,13 @@ def mapped(*outcomes: Outcome, **integration: Any) -> Method:
     )
 
 
+FIREHOSE = "arn:aws:firehose:eu-west-1:123456789012:deliverystream/amazon-apigateway-logs"
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"cache_cluster_enabled": True}, "Response caching"),
-        ({"access_log": {"format": "$context.requestId"}}, "Access logs"),
-        ({"method_settings": {"*/*": {"throttlingRateLimit": 5.0}}}, "Throttling"),
-        ({"method_settings": {"*/*": {"loggingLevel": "INFO"}}}, "Execution logs"),
+        ({"access_log": {"destinationArn": FIREHOSE, "format": "$context.requestId"}}, "Access"),
     ],
 )
 def test_settings_that_have_no_effect_are_told(settings: dict[str, Any], sentence: str) -> None:
@@ -36,15 +35,6 @@ def test_settings_at_their_defaults_are_not_told() -> None:
     stage = small_stage(method_settings={"*/*": settings})
     gateway = SmallGateway({"GET /": lambda_method()}, stage=stage)
     assert gateway.program.unemulated == ()
-
-
-async def test_a_method_with_a_validator_takes_every_request_and_says_so() -> None:
-    method = replace(lambda_method(), request_validator_id="v")
-    gateway = SmallGateway({"GET /": method}, lambda event: {})
-    assert (await gateway.send("GET /")).status == 200
-    assert gateway.program.unemulated == (
-        "Request validation is not emulated yet: every request to `GET /` is taken.",
-    )
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,17 @@ async def deployed(world: GatewayWorld, api_id: str, **params: Any) -> str:
     return str(result["id"])
 
 
+async def test_a_cluster_has_a_size_that_there_is(world: GatewayWorld, api_id: str) -> None:
+    stage = await staged(world, api_id, cacheClusterEnabled=True)
+    assert (stage["cacheClusterSize"], stage["cacheClusterStatus"]) == ("0.5", "AVAILABLE")
+    patch = {"op": "replace", "path": "/cacheClusterSize", "value": "7"}
+    with pytest.raises(BadRequestException, match="Invalid cache cluster size: 7"):
+        await world.call(
+            "apigateway:UpdateStage",
+            {"restApiId": api_id, "stageName": "live", "patchOperations": [patch]},
+        )
+
+
 async def staged(world: GatewayWorld, api_id: str, **params: Any) -> dict[str, Any]:
     deployment_id = await deployed(world, api_id)
     return await world.call(

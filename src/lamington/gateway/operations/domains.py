@@ -160,7 +160,8 @@ class DomainOperations:
 
     async def get_base_path_mappings(self, params: Params, scope: Scope) -> Result:
         row = self._require(params, scope)
-        rows = [(each.key, each) for each in self._domains.mappings.all(scope, row.domain_name)]
+        mappings = self._domains.mappings.all(scope, row.domain_name)
+        rows = [(each.key or ROOT, each) for each in mappings]
         found, position = page_of(params, rows)
         return listing([_mapping_result(each) for each in found], position)
 

@@ -1,14 +1,12 @@
-"""The API Gateway operations on resources, methods, integrations, their responses, and models.
+"""The API Gateway operations that make and show resources, methods, integrations, their responses.
 
-Left to others: the API as a whole (`rest_apis`), and what a stage serves (`stages`): nothing
-here changes what answers until the API is deployed.
+Left to others: to change these (`changes`), models (`models`), the API as a whole (`rest_apis`),
+and what a stage serves (`stages`): nothing here changes what answers until the API is deployed.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
-
-import msgspec
 
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Ids
@@ -20,7 +18,6 @@ from lamington.gateway.entities import (
     Method,
     MethodIntegration,
     MethodResponseDefinition,
-    Model,
     NotFoundException,
     Resource,
     RestApi,
@@ -29,7 +26,6 @@ from lamington.gateway.operations.tables import (
     GatewayTables,
     listing,
     page_of,
-    parse_patches,
     require_method,
     require_resource,
     shown,
@@ -39,7 +35,9 @@ from lamington.gateway.rules import (
     require_integration_response,
     require_place,
     require_request_parameters,
+    require_response_parameters,
     require_status_code,
+    require_unique_names,
     require_verb,
 )
 
@@ -51,7 +49,15 @@ ByStatus = TypeVar("ByStatus", MethodResponseDefinition, IntegrationResponse)
 class MethodOperations:
     """What AWS's API says of the inside of a REST API."""
 
-    def __init__(self, *, tables: GatewayTables, ids: Ids) -> None:
+    def __init__(
+        self,
+        *,
+        tables: GatewayTables,
+        ids: Ids,
+        timeout_max_ms: int = INTEGRATION_TIMEOUT_DEFAULT_MS,
+    ) -> None:
+        """`timeout_max_ms` is the quota of integrations that are not streamed."""
+        self._timeout_max_ms = timeout_max_ms
         self._tables = tables
         self._ids = ids
 
@@ -73,11 +79,6 @@ class MethodOperations:
             "apigateway:PutIntegrationResponse": self.put_integration_response,
             "apigateway:GetIntegrationResponse": self.get_integration_response,
             "apigateway:DeleteIntegrationResponse": self.delete_integration_response,
-            "apigateway:CreateModel": self.create_model,
-            "apigateway:GetModel": self.get_model,
-            "apigateway:GetModels": self.get_models,
-            "apigateway:UpdateModel": self.update_model,
-            "apigateway:DeleteModel": self.delete_model,
         }
 
     # Resources
@@ -104,6 +105,7 @@ class MethodOperations:
             path_part=path_part,
             path=f"{parent.path.rstrip('/')}/{path_part}",
         )
+        require_room(len(api.resources), self._quotas.resources_per_api, "Resources")
         self._put_resource(api, resource, scope)
         return resource_result(resource, whole=False)
 
@@ -134,17 +136,13 @@ class MethodOperations:
                 f"{', '.join(AUTHORIZATION_TYPES)}"
             )
         authorizer_id = params.get("authorizerId") or ""
-        needs_authorizer = authorization in ("CUSTOM", "COGNITO_USER_POOLS")
-        if needs_authorizer and authorizer_id not in api.authorizers:
-            raise BadRequestException(
-                "Invalid authorizer ID specified. Setting the authorization type to "
-                f"{authorization} requires a valid authorizer."
-            )
+        require_authorizer(api, authorization, authorizer_id)
         validator_id = params.get("requestValidatorId") or ""
         if validator_id and validator_id not in api.request_validators:
             raise BadRequestException("Invalid Request Validator identifier specified")
         parameters = dict(params.get("requestParameters") or {})
         require_request_parameters(parameters)
+        require_unique_names(parameters)
         method = Method(
             http_method=verb,
             authorization_type=authorization,
@@ -153,7 +151,7 @@ class MethodOperations:
             api_key_required=bool(params.get("apiKeyRequired")),
             operation_name=params.get("operationName") or "",
             request_parameters=parameters,
-            request_models=_models(api, params.get("requestModels")),
+            request_models=require_models(api, params.get("requestModels")),
             request_validator_id=validator_id,
         )
         self._put_method(api, resource, method, scope)
@@ -176,16 +174,11 @@ class MethodOperations:
         if _of_status(method.responses, status) is not None:
             raise ConflictException("Response already exists for this resource")
         parameters = dict(params.get("responseParameters") or {})
-        for name in parameters:
-            if not name.startswith("method.response.header."):
-                raise BadRequestException(
-                    "Invalid mapping expression specified: Validation Result: warnings : [], "
-                    f"errors : [Invalid mapping expression specified: {name}]"
-                )
+        require_response_parameters(parameters)
         response = MethodResponseDefinition(
             status_code=status,
             response_parameters=parameters,
-            response_models=_models(api, params.get("responseModels")),
+            response_models=require_models(api, params.get("responseModels")),
         )
         responses = (*method.responses, response)
         self._put_method(api, resource, replace(method, responses=responses), scope)
@@ -230,7 +223,7 @@ class MethodOperations:
             response_transfer_mode=params.get("responseTransferMode") or "BUFFERED",
             integration_target=params.get("integrationTarget") or "",
         )
-        require_integration(integration, method)
+        require_integration(integration, method, self._timeout_max_ms)
         self._put_method(api, resource, replace(method, integration=integration), scope)
         return integration_result(integration, resource)
 
@@ -284,58 +277,6 @@ class MethodOperations:
         self._put_method(api, resource, replace(method, integration=changed), scope)
         return {}
 
-    # Models
-
-    async def create_model(self, params: Params, scope: Scope) -> Result:
-        api = self._tables.require_api(scope, params["restApiId"])
-        name = params["name"]
-        if not (name.isascii() and name.isalnum()):
-            raise BadRequestException(f"Model name must be alphanumeric: {name}")
-        if name in api.models:
-            raise ConflictException("Model name already exists for this REST API")
-        model = Model(
-            model_id=self._ids.token(6),
-            name=name,
-            content_type=params["contentType"],
-            schema=_schema(params.get("schema") or "{}"),
-            description=params.get("description") or "",
-        )
-        self._put_model(api, model, scope)
-        return model_result(model)
-
-    async def get_model(self, params: Params, scope: Scope) -> Result:
-        return model_result(self._model(params, scope)[1])
-
-    async def get_models(self, params: Params, scope: Scope) -> Result:
-        api = self._tables.require_api(scope, params["restApiId"])
-        models, position = page_of(params, list(api.models.items()))
-        return listing([model_result(model) for model in models], position)
-
-    async def update_model(self, params: Params, scope: Scope) -> Result:
-        api, model = self._model(params, scope)
-        for patch in parse_patches(params):
-            if patch.op != "replace":
-                raise patch.refused(("/description", "/schema"))
-            match patch.path:
-                case ("description",):
-                    model = replace(model, description=patch.value)
-                case ("schema",):
-                    model = replace(model, schema=_schema(patch.value))
-                case _:
-                    raise patch.refused(("/description", "/schema"))
-        self._put_model(api, model, scope)
-        return model_result(model)
-
-    async def delete_model(self, params: Params, scope: Scope) -> Result:
-        api, model = self._model(params, scope)
-        if model.name in _models_in_use(api):
-            raise ConflictException(
-                f"Cannot delete model '{model.name}', is referenced in method request or response"
-            )
-        models = {name: each for name, each in api.models.items() if name != model.name}
-        self._tables.apis.put(scope, replace(api, models=models))
-        return {}
-
     # Finding and putting back
 
     def _resource(self, params: Params, scope: Scope) -> tuple[RestApi, Resource]:
@@ -346,13 +287,6 @@ class MethodOperations:
         api, resource = self._resource(params, scope)
         return api, resource, require_method(resource, params["httpMethod"])
 
-    def _model(self, params: Params, scope: Scope) -> tuple[RestApi, Model]:
-        api = self._tables.require_api(scope, params["restApiId"])
-        model = api.models.get(params["modelName"])
-        if model is None:
-            raise NotFoundException(f"Invalid model name specified: {params['modelName']}")
-        return api, model
-
     def _put_resource(self, api: RestApi, resource: Resource, scope: Scope) -> None:
         resources = {**api.resources, resource.resource_id: resource}
         self._tables.apis.put(scope, replace(api, resources=resources))
@@ -360,10 +294,6 @@ class MethodOperations:
     def _put_method(self, api: RestApi, resource: Resource, method: Method, scope: Scope) -> None:
         methods = {**resource.methods, method.http_method: method}
         self._put_resource(api, replace(resource, methods=methods), scope)
-
-    def _put_model(self, api: RestApi, model: Model, scope: Scope) -> None:
-        models = {**api.models, model.name: model}
-        self._tables.apis.put(scope, replace(api, models=models))
 
 
 def resource_result(resource: Resource, whole: bool) -> Result:
@@ -464,19 +394,6 @@ def integration_response_result(response: IntegrationResponse) -> Result:
     return result
 
 
-def model_result(model: Model) -> Result:
-    """A model as AWS shows it."""
-    return shown(
-        {
-            "id": model.model_id,
-            "name": model.name,
-            "description": model.description,
-            "schema": model.schema,
-            "contentType": model.content_type,
-        }
-    )
-
-
 def _templates(templates: Mapping[str, Any] | None) -> dict[str, str]:
     return {media_type: text or "" for media_type, text in (templates or {}).items()}
 
@@ -498,30 +415,22 @@ def _require_integration_of(method: Method) -> MethodIntegration:
     return method.integration
 
 
-def _models(api: RestApi, models: Mapping[str, str] | None) -> dict[str, str]:
+def require_models(api: RestApi, models: Mapping[str, str] | None) -> dict[str, str]:
+    """The models by content type; raises where the API has no such model."""
     for name in (models or {}).values():
         if name not in api.models:
             raise BadRequestException(f"Invalid model identifier specified: {name}")
     return dict(models or {})
 
 
-def _models_in_use(api: RestApi) -> set[str]:
-    return {
-        name
-        for resource in api.resources.values()
-        for method in resource.methods.values()
-        for models in (method.request_models, *(each.response_models for each in method.responses))
-        for name in models.values()
-    }
+def require_authorizer(api: RestApi, authorization_type: str, authorizer_id: str) -> None:
+    """Raise where a method that asks an authorizer has none of the API's.
 
-
-def _schema(text: str) -> str:
-    try:
-        if isinstance(msgspec.json.decode(text), dict):
-            return text
-    except msgspec.DecodeError:
-        pass
-    raise BadRequestException(
-        "Invalid model specified: Validation Result: warnings : [], errors : [Invalid model schema"
-        " specified]"
-    )
+    AWS: the text names both types (recorded).
+    """
+    needed = authorization_type in ("CUSTOM", "COGNITO_USER_POOLS")
+    if needed and authorizer_id not in api.authorizers:
+        raise BadRequestException(
+            "Invalid authorizer ID specified. Setting the authorization type to CUSTOM or"
+            " COGNITO_USER_POOLS requires a valid authorizer."
+        )

@@ -1,6 +1,7 @@
 """The API Gateway operations on REST APIs as a whole: import, create, show, change, delete, tags.
 
-Left to others: resources and methods (`methods`), deployments and stages (`stages`).
+Left to others: resources and methods (`methods`), deployments and stages (`stages`), gateway
+responses (`gateway_responses`).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,19 +12,19 @@ import msgspec
 
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Clock, Ids
+from lamington.gateway.definition_unsupported import unsupported
 from lamington.gateway.documentation import with_version
 from lamington.gateway.entities import (
     COMPRESSION_SIZE_MAX_BYTES,
+    INTEGRATION_TIMEOUT_DEFAULT_MS,
     THROTTLING_BURST_LIMIT,
     THROTTLING_RATE_LIMIT,
     Account,
     BadRequestException,
-    GatewayResponseDefinition,
     Model,
-    NotFoundException,
     Resource,
     RestApi,
-    Stage,
+    Throttle,
 )
 from lamington.gateway.openapi import Mode, import_definition, parse_definition
 from lamington.gateway.operations.tables import (
@@ -35,8 +36,7 @@ from lamington.gateway.operations.tables import (
     parse_time,
     shown,
 )
-from lamington.gateway.responses import GATEWAY_RESPONSE_TYPES
-from lamington.gateway.rules import require_gateway_response_type
+from lamington.gateway.tag_holders import TagHolder
 
 Withdraw = Callable[[str, str], None]
 """Takes an API's id and a stage's name out of service."""
@@ -76,13 +76,31 @@ EMPTY_MODEL_DESCRIPTION = "This is a default empty schema model"
 ERROR_MODEL_DESCRIPTION = "This is a default error schema model"
 
 
+ACCOUNT_THROTTLE = Throttle(rate_limit=THROTTLING_RATE_LIMIT, burst_limit=THROTTLING_BURST_LIMIT)
+
+
 class RestApiOperations:
     """What AWS's API says of REST APIs, the account's settings and tags."""
 
     def __init__(
-        self, *, tables: GatewayTables, clock: Clock, ids: Ids, withdraw: Withdraw
+        self,
+        *,
+        tables: GatewayTables,
+        clock: Clock,
+        ids: Ids,
+        withdraw: Withdraw,
+        tag_holders: Mapping[str, TagHolder] | None = None,
+        timeout_max_ms: int = INTEGRATION_TIMEOUT_DEFAULT_MS,
+        throttle: Throttle = ACCOUNT_THROTTLE,
     ) -> None:
+        """`tag_holders` keep the tags of other things by the first part of their ARN's path.
+
+        `throttle` is what the account shows as its limits.
+        """
         self._tables = tables
+        self._tag_holders = tag_holders or {}
+        self._timeout_max_ms = timeout_max_ms
+        self._throttle = throttle
         self._clock = clock
         self._ids = ids
         self._withdraw = withdraw
@@ -96,10 +114,6 @@ class RestApiOperations:
             "apigateway:GetRestApis": self.get_rest_apis,
             "apigateway:UpdateRestApi": self.update_rest_api,
             "apigateway:DeleteRestApi": self.delete_rest_api,
-            "apigateway:PutGatewayResponse": self.put_gateway_response,
-            "apigateway:GetGatewayResponse": self.get_gateway_response,
-            "apigateway:GetGatewayResponses": self.get_gateway_responses,
-            "apigateway:DeleteGatewayResponse": self.delete_gateway_response,
             "apigateway:GetAccount": self.get_account,
             "apigateway:UpdateAccount": self.update_account,
             "apigateway:TagResource": self.tag_resource,
@@ -145,9 +159,11 @@ class RestApiOperations:
             base_path=str(parameters.get("basepath") or "ignore").lower(),
             scope=scope,
             ids=self._ids,
+            timeout_max_ms=self._timeout_max_ms,
         )
         if warnings and params.get("failOnWarnings"):
             raise BadRequestException("Warnings found during import:\n\t" + "\n\t".join(warnings))
+        warnings += unsupported(document)
         return with_version(api, document, self._clock.now().isoformat()), warnings
 
     # REST APIs
@@ -230,44 +246,6 @@ class RestApiOperations:
             self._withdraw(api_id, stage.stage_name)
         return {}
 
-    # Gateway responses
-
-    async def put_gateway_response(self, params: Params, scope: Scope) -> Result:
-        require_gateway_response_type(params["responseType"])
-        api = self._tables.require_api(scope, params["restApiId"])
-        definition = GatewayResponseDefinition(
-            response_type=params["responseType"],
-            status_code=params.get("statusCode") or "",
-            response_parameters=dict(params.get("responseParameters") or {}),
-            response_templates=dict(params.get("responseTemplates") or {}),
-        )
-        responses = {**api.gateway_responses, definition.response_type: definition}
-        self._tables.apis.put(scope, replace(api, gateway_responses=responses))
-        return _gateway_response_result(definition)
-
-    async def get_gateway_response(self, params: Params, scope: Scope) -> Result:
-        require_gateway_response_type(params["responseType"])
-        api = self._tables.require_api(scope, params["restApiId"])
-        definition = api.gateway_responses.get(params["responseType"])
-        if definition is None:
-            return _default_gateway_response(params["responseType"])
-        return _gateway_response_result(definition)
-
-    async def get_gateway_responses(self, params: Params, scope: Scope) -> Result:
-        api = self._tables.require_api(scope, params["restApiId"])
-        results = {name: _default_gateway_response(name) for name in GATEWAY_RESPONSE_TYPES}
-        for name, definition in api.gateway_responses.items():
-            results[name] = _gateway_response_result(definition)
-        return listing(*page_of(params, list(results.items())))
-
-    async def delete_gateway_response(self, params: Params, scope: Scope) -> Result:
-        api = self._tables.require_api(scope, params["restApiId"])
-        responses = dict(api.gateway_responses)
-        if responses.pop(params["responseType"], None) is None:
-            raise NotFoundException("Gateway response type not defined on api")
-        self._tables.apis.put(scope, replace(api, gateway_responses=responses))
-        return {}
-
     # The account
 
     async def get_account(self, params: Params, scope: Scope) -> Result:
@@ -276,8 +254,8 @@ class RestApiOperations:
             {
                 "cloudwatchRoleArn": account.cloudwatch_role_arn,
                 "throttleSettings": {
-                    "burstLimit": THROTTLING_BURST_LIMIT,
-                    "rateLimit": THROTTLING_RATE_LIMIT,
+                    "burstLimit": self._throttle.burst_limit,
+                    "rateLimit": self._throttle.rate_limit,
                 },
                 "features": ["UsagePlans"],
                 "apiKeyVersion": API_KEY_VERSION,
@@ -309,7 +287,7 @@ class RestApiOperations:
         return {}
 
     async def get_tags(self, params: Params, scope: Scope) -> Result:
-        return {"tags": dict(self._tagged(params["resourceArn"], scope).tags)}
+        return {"tags": dict(self._tagged(params["resourceArn"], scope)[0])}
 
     def _retag(
         self,
@@ -317,18 +295,25 @@ class RestApiOperations:
         scope: Scope,
         change: Callable[[Mapping[str, str]], dict[str, str]],
     ) -> None:
-        row = self._tagged(params["resourceArn"], scope)
-        if isinstance(row, RestApi):
-            self._tables.apis.put(scope, replace(row, tags=change(row.tags)))
-        else:
-            self._tables.stages.put(scope, replace(row, tags=change(row.tags)))
+        tags, put = self._tagged(params["resourceArn"], scope)
+        put(change(tags))
 
-    def _tagged(self, arn: str, scope: Scope) -> RestApi | Stage:
+    def _tagged(
+        self, arn: str, scope: Scope
+    ) -> tuple[Mapping[str, str], Callable[[dict[str, str]], None]]:
+        """The tags of what an ARN names, and what puts other ones there."""
         match arn.rpartition("::/")[2].split("/"):
             case ["restapis", api_id]:
-                return self._tables.require_api(scope, api_id)
+                api = self._tables.require_api(scope, api_id)
+                return api.tags, lambda tags: self._tables.apis.put(scope, replace(api, tags=tags))
             case ["restapis", api_id, "stages", stage_name]:
-                return self._tables.require_stage(scope, api_id, stage_name)
+                stage = self._tables.require_stage(scope, api_id, stage_name)
+                return stage.tags, lambda tags: self._tables.stages.put(
+                    scope, replace(stage, tags=tags)
+                )
+            case [kind, row_id] if kind in self._tag_holders:
+                holder = self._tag_holders[kind]
+                return holder.tags(scope, row_id), lambda tags: holder.put_tags(scope, row_id, tags)
         raise BadRequestException("Invalid ARN specified in the request")
 
 
@@ -433,24 +418,3 @@ def _endpoint_types(types: Any) -> tuple[str, ...]:
     if len(chosen) != 1 or chosen[0] not in ENDPOINT_TYPES:
         raise BadRequestException(f"Invalid endpoint configuration types: {', '.join(chosen)}")
     return chosen
-
-
-def _gateway_response_result(definition: GatewayResponseDefinition) -> Result:
-    return {
-        "responseType": definition.response_type,
-        **({"statusCode": definition.status_code} if definition.status_code else {}),
-        "responseParameters": dict(definition.response_parameters),
-        "responseTemplates": dict(definition.response_templates),
-        "defaultResponse": False,
-    }
-
-
-def _default_gateway_response(response_type: str) -> Result:
-    inherits = response_type.startswith("DEFAULT_")
-    return {
-        "responseType": response_type,
-        **({} if inherits else {"statusCode": str(GATEWAY_RESPONSE_TYPES[response_type].status)}),
-        "responseParameters": {},
-        "responseTemplates": {"application/json": '{"message":$context.error.messageString}'},
-        "defaultResponse": True,
-    }

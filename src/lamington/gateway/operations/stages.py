@@ -15,6 +15,8 @@ import yaml
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Clock, Ids
 from lamington.core.http import Headers
+from lamington.gateway.access_logs import require_access_log
+from lamington.gateway.cache import CLUSTER_SIZES
 from lamington.gateway.deployment import Canary, StageProgram
 from lamington.gateway.entities import (
     BadRequestException,
@@ -86,7 +88,9 @@ _VARIABLE_VALUE = re.compile(r"[A-Za-z0-9\-._~:/?#&=,@ ]*")
 class StageCompiler(Protocol):
     """`compile_stage` with all that the engine alone knows filled in."""
 
-    def __call__(self, *, api: RestApi, stage: Stage, scope: Scope) -> StageProgram: ...
+    def __call__(
+        self, *, api: RestApi, stage: Stage, scope: Scope, is_test: bool = False
+    ) -> StageProgram: ...
 
 
 class StageOperations:
@@ -295,8 +299,7 @@ class StageOperations:
     async def test_invoke_method(self, params: Params, scope: Scope) -> Result:
         """Run one method of the API as it is now, deployed or not, and tell each step.
 
-        AWS: API reference, TestInvokeMethod; authorization is not asked for there.
-        Differs: a method that asks for authorization is refused here too.
+        AWS: API reference, TestInvokeMethod; nobody is asked who he is there.
         """
         api = self._tables.require_api(scope, params["restApiId"])
         resource = require_resource(api, params["resourceId"])
@@ -315,7 +318,7 @@ class StageOperations:
         for name, values in (params.get("multiValueHeaders") or {}).items():
             headers.fields += [(name, value) for value in values]
         ran = await self._data_plane.test_invoke(
-            self._compile_stage(api=api, stage=stage, scope=scope),
+            self._compile_stage(api=api, stage=stage, scope=scope, is_test=True),
             resource_id=resource.resource_id,
             http_method=method.http_method,
             path=path if path.startswith("/") else f"/{path}",
@@ -415,6 +418,8 @@ class StageOperations:
     def _checked(self, stage: Stage) -> Stage:
         if not _STAGE_NAME.fullmatch(stage.stage_name):
             raise BadRequestException("Stage name only allows a-zA-Z0-9_-")
+        require_access_log(stage.access_log)
+        stage = _sized(stage)
         if len(stage.variables) > VARIABLES_MAX:
             raise BadRequestException(f"A stage may have {VARIABLES_MAX} variables")
         percent = float(stage.canary_settings.get("percentTraffic", 0))
@@ -531,6 +536,21 @@ def _patched_member(stage: Stage, patch: Patch, value: str) -> Stage:
     raise _not_a_path(patch)
 
 
+def _sized(stage: Stage) -> Stage:
+    """The stage with the size that a cluster has unless one is named.
+
+    Differs: the refusal of another size is a likely text; no record of it.
+    """
+    if stage.cache_cluster_size not in ("", *CLUSTER_SIZES):
+        raise BadRequestException(
+            f"Invalid cache cluster size: {stage.cache_cluster_size}",
+            hint=f"one of {', '.join(CLUSTER_SIZES)}",
+        )
+    if stage.cache_cluster_enabled and not stage.cache_cluster_size:
+        return replace(stage, cache_cluster_size=CLUSTER_SIZES[0])
+    return stage
+
+
 def _not_a_path(patch: Patch) -> BadRequestException:
     return BadRequestException(
         f"Invalid method setting path: {patch.written}. Must be one of: "
@@ -577,3 +597,5 @@ def _require_deployable(api: RestApi) -> None:
         raise BadRequestException("The REST API doesn't contain any methods")
     if any(method.integration is None for method in methods):
         raise BadRequestException("No integration defined for method")
+    if "PRIVATE" in api.endpoint_types and not api.policy:
+        raise BadRequestException("Private REST API doesn't have a resource policy attached to it")

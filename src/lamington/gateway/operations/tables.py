@@ -17,12 +17,14 @@ from lamington.gateway.entities import (
     PAGE_MAX,
     Account,
     BadRequestException,
+    ClientCertificateRow,
     Deployment,
     Method,
     NotFoundException,
     Resource,
     RestApi,
     Stage,
+    VpcLink,
 )
 
 Item = TypeVar("Item")
@@ -41,6 +43,15 @@ class GatewayTables:
         )
         self.stages: Table[Stage] = Table(
             store, "gateway_stages", Stage, lambda row: (row.api_id, row.stage_name)
+        )
+        self.vpc_links: Table[VpcLink] = Table(
+            store, "gateway_vpc_links", VpcLink, lambda row: (row.link_id,)
+        )
+        self.client_certificates: Table[ClientCertificateRow] = Table(
+            store,
+            "gateway_client_certificates",
+            ClientCertificateRow,
+            lambda row: (row.certificate_id,),
         )
         self.accounts: Table[Account] = Table(store, "gateway_accounts", Account, lambda row: ())
 
@@ -140,6 +151,25 @@ class Patch:
             f"Invalid patch path  '{self.written}' specified for op '{self.op}'. Must be one of: "
             f"[{', '.join(paths)}]"
         )
+
+    @property
+    def unsupported(self) -> BadRequestException:
+        """The error of a path that is known, but not for this operation."""
+        return BadRequestException(
+            f"Invalid patch path  '{self.written}' specified for op '{self.op}'. Please choose"
+            " supported operations"
+        )
+
+    @property
+    def unknown(self) -> BadRequestException:
+        return BadRequestException(f"Invalid patch path {self.written}")
+
+    def changed(self, values: Mapping[str, str], name: str) -> dict[str, str]:
+        """The values with the one of this name added, replaced or removed."""
+        changed = {key: value for key, value in values.items() if key != name}
+        if self.op != "remove":
+            changed[name] = self.value
+        return changed
 
     @property
     def flag(self) -> bool:
