@@ -10,6 +10,7 @@ from lamington.gateway.entities import RestApi
 from lamington.stack.providers.base import Finder, Physical, ProviderRegistry, ResourceContext
 from lamington.stack.providers.gateway import gateway_providers
 
+LOG_GROUP = "arn:aws:logs:eu-west-1:123456789012:log-group:x"
 MOCK = {"x-amazon-apigateway-integration": {"type": "mock"}}
 
 
@@ -317,7 +318,7 @@ async def test_a_stage_is_made_changed_and_deleted(stack: StackOfOne) -> None:
             {"ResourcePath": "/*", "HttpMethod": "*", "LoggingLevel": "INFO"},
             {"ResourcePath": "/~1a", "HttpMethod": "GET", "MetricsEnabled": "true"},
         ],
-        "AccessLogSetting": {"DestinationArn": "arn:aws:logs:x", "Format": "$context.requestId"},
+        "AccessLogSetting": {"DestinationArn": LOG_GROUP, "Format": "$context.requestId"},
         "Tags": [{"Key": "k", "Value": "v"}],
     }
     made = await stack.create("Stage", before)

@@ -7,8 +7,6 @@ def handler(event, context):
     limit = event["limit"]
     if not isinstance(limit, int) or not 1 <= limit <= 50:
         raise ValueError("Bad request: limit is a whole number from 1 to 50")
-    if not isinstance(event["price_max"], (int, float, type(None))):
-        raise ValueError("Bad request: price_max is a number")
     cakes = [cake for cake in CAKES if matches(cake, event)]
     return {"cakes": cakes[:limit], "count": len(cakes)}
 

@@ -20,6 +20,7 @@ from lamington.stack.providers.base import (
 )
 from lamington.stack.providers.gateway_calls import (
     delete_by,
+    endpoint_patches,
     given,
     items_of,
     member_patches,
@@ -32,9 +33,8 @@ from lamington.stack.providers.gateway_facts import ACCOUNT, REST_API
 from lamington.stack.providers.gateway_methods import (
     GatewayResponseProvider,
     MethodProvider,
-    ModelProvider,
-    ResourceProvider,
 )
+from lamington.stack.providers.gateway_parts import PARTS, PartProvider
 from lamington.stack.providers.gateway_stages import DeploymentProvider, StageProvider
 
 NAME_MAX = 128
@@ -47,13 +47,12 @@ def gateway_providers(caller: AwsCaller) -> list[Provider]:
     """The providers of every AWS::ApiGateway type that is emulated."""
     return [
         RestApiProvider(caller),
-        ResourceProvider(caller),
         MethodProvider(caller),
         DeploymentProvider(caller),
         StageProvider(caller),
         AccountProvider(caller),
-        ModelProvider(caller),
         GatewayResponseProvider(caller),
+        *(PartProvider(caller, part) for part in PARTS),
     ]
 
 
@@ -166,7 +165,7 @@ class RestApiProvider:
             if desired.get(name) != previous.get(name)
             and (name in desired or name not in ("Name", "DisableExecuteApiEndpoint"))
         ]
-        patches += _endpoint_patches(
+        patches += endpoint_patches(
             desired.get("EndpointConfiguration") or {}, previous.get("EndpointConfiguration") or {}
         )
         patches += member_patches(
@@ -264,19 +263,3 @@ def _refuse_elsewhere(properties: Properties) -> None:
             handler_code="InvalidRequest",
             hint="give the definition in `Body`",
         )
-
-
-def _endpoint_patches(after: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str, str]]:
-    path = "/endpointConfiguration"
-    patches = []
-    types = after.get("Types")
-    if types and types != before.get("Types"):
-        patches.append(replacement(f"{path}/types/{types[0]}", types[0]))
-    address = after.get("IpAddressType")
-    if address and address != before.get("IpAddressType"):
-        patches.append(replacement(f"{path}/ipAddressType", address))
-    return patches + member_patches(
-        f"{path}/vpcEndpointIds",
-        dict.fromkeys(after.get("VpcEndpointIds") or (), ""),
-        dict.fromkeys(before.get("VpcEndpointIds") or (), ""),
-    )

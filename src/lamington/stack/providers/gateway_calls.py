@@ -118,3 +118,20 @@ def member_patches(
         for name, value in after.items()
         if before.get(name) != value
     ]
+
+
+def endpoint_patches(after: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What turns the endpoint configuration of an API or a domain name into another."""
+    path = "/endpointConfiguration"
+    patches = []
+    types = after.get("Types")
+    if types and types != before.get("Types"):
+        patches.append(replacement(f"{path}/types/{types[0]}", types[0]))
+    address = after.get("IpAddressType")
+    if address and address != before.get("IpAddressType"):
+        patches.append(replacement(f"{path}/ipAddressType", address))
+    return patches + member_patches(
+        f"{path}/vpcEndpointIds",
+        dict.fromkeys(after.get("VpcEndpointIds") or (), ""),
+        dict.fromkeys(before.get("VpcEndpointIds") or (), ""),
+    )

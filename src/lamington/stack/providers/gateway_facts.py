@@ -155,3 +155,131 @@ GATEWAY_RESPONSE = ResourceFacts(
     ),
     scalars={"StatusCode": str, "ResponseParameters.*": str, "ResponseTemplates.*": str},
 )
+API_KEY = ResourceFacts(
+    create_only=frozenset({"GenerateDistinctId", "Name", "Value"}),
+    attributes=frozenset({"APIKeyId"}),
+    properties=frozenset(
+        {
+            *("CustomerId", "Description", "Enabled", "GenerateDistinctId", "Name"),
+            *("StageKeys", "Tags", "Value"),
+        }
+    ),
+    scalars={"Enabled": bool, "GenerateDistinctId": bool, "Value": str},
+)
+USAGE_PLAN = ResourceFacts(
+    attributes=frozenset({"Id"}),
+    properties=frozenset(
+        {"ApiStages", "Description", "Quota", "Tags", "Throttle", "UsagePlanName"}
+    ),
+    scalars={
+        "Quota.Limit": int,
+        "Quota.Offset": int,
+        "Throttle.BurstLimit": int,
+        "Throttle.RateLimit": float,
+        "ApiStages.*.Throttle.*.BurstLimit": int,
+        "ApiStages.*.Throttle.*.RateLimit": float,
+    },
+)
+USAGE_PLAN_KEY = ResourceFacts(
+    create_only=frozenset({"KeyId", "KeyType", "UsagePlanId"}),
+    required=frozenset({"KeyId", "KeyType", "UsagePlanId"}),
+    attributes=frozenset({"Id"}),
+    properties=frozenset({"KeyId", "KeyType", "UsagePlanId"}),
+)
+AUTHORIZER = ResourceFacts(
+    create_only=frozenset({"RestApiId"}),
+    required=frozenset({"Name", "RestApiId", "Type"}),
+    attributes=frozenset({"AuthorizerId"}),
+    properties=frozenset(
+        {
+            *("AuthType", "AuthorizerCredentials", "AuthorizerResultTtlInSeconds"),
+            *("AuthorizerUri", "IdentitySource", "IdentityValidationExpression", "Name"),
+            *("ProviderARNs", "RestApiId", "Type"),
+        }
+    ),
+    scalars={"AuthorizerResultTtlInSeconds": int, "Name": str},
+)
+REQUEST_VALIDATOR = ResourceFacts(
+    create_only=frozenset({"Name", "RestApiId"}),
+    required=frozenset({"RestApiId"}),
+    attributes=frozenset({"RequestValidatorId"}),
+    properties=frozenset({"Name", "RestApiId", "ValidateRequestBody", "ValidateRequestParameters"}),
+    scalars={"ValidateRequestBody": bool, "ValidateRequestParameters": bool},
+)
+CLIENT_CERTIFICATE = ResourceFacts(
+    attributes=frozenset({"ClientCertificateId"}),
+    properties=frozenset({"Description", "Tags"}),
+)
+DOCUMENTATION_PART = ResourceFacts(
+    create_only=frozenset({"Location", "RestApiId"}),
+    required=frozenset({"Location", "Properties", "RestApiId"}),
+    attributes=frozenset({"DocumentationPartId"}),
+    properties=frozenset({"Location", "Properties", "RestApiId"}),
+    scalars={"Location.StatusCode": str},
+)
+DOCUMENTATION_VERSION = ResourceFacts(
+    create_only=frozenset({"DocumentationVersion", "RestApiId"}),
+    required=frozenset({"DocumentationVersion", "RestApiId"}),
+    properties=frozenset({"Description", "DocumentationVersion", "RestApiId"}),
+    scalars={"DocumentationVersion": str},
+)
+VPC_LINK = ResourceFacts(
+    create_only=frozenset({"TargetArns"}),
+    required=frozenset({"Name", "TargetArns"}),
+    attributes=frozenset({"VpcLinkId"}),
+    properties=frozenset({"Description", "Name", "Tags", "TargetArns"}),
+)
+DOMAIN_NAME = ResourceFacts(
+    create_only=frozenset({"DomainName"}),
+    required=frozenset({"DomainName"}),
+    attributes=frozenset(
+        {
+            *("DistributionDomainName", "DistributionHostedZoneId", "DomainNameArn"),
+            *("RegionalDomainName", "RegionalHostedZoneId"),
+        }
+    ),
+    properties=frozenset(
+        {
+            *("CertificateArn", "DomainName", "EndpointAccessMode", "EndpointConfiguration"),
+            *("MutualTlsAuthentication", "OwnershipVerificationCertificateArn"),
+            *("RegionalCertificateArn", "RoutingMode", "SecurityPolicy", "Tags"),
+        }
+    ),
+    custom_name="DomainName",
+)
+DOMAIN_NAME_V2 = ResourceFacts(
+    create_only=frozenset({"DomainName", "EndpointConfiguration", "SecurityPolicy"}),
+    required=frozenset({"DomainName"}),
+    attributes=frozenset({"DomainNameArn", "DomainNameId"}),
+    properties=frozenset(
+        {
+            *("CertificateArn", "DomainName", "EndpointAccessMode", "EndpointConfiguration"),
+            *("Policy", "RoutingMode", "SecurityPolicy", "Tags"),
+        }
+    ),
+    custom_name="DomainName",
+)
+BASE_PATH_MAPPING = ResourceFacts(
+    create_only=frozenset({"BasePath", "DomainName"}),
+    # The registry does not ask for the API, but API Gateway does.
+    required=frozenset({"DomainName", "RestApiId"}),
+    properties=frozenset({"BasePath", "DomainName", "RestApiId", "Stage"}),
+    scalars={"BasePath": str},
+)
+BASE_PATH_MAPPING_V2 = ResourceFacts(
+    create_only=frozenset({"BasePath", "DomainNameArn"}),
+    required=frozenset({"DomainNameArn", "RestApiId"}),
+    attributes=frozenset({"BasePathMappingArn"}),
+    properties=frozenset({"BasePath", "DomainNameArn", "RestApiId", "Stage"}),
+    scalars={"BasePath": str},
+)
+ACCESS_ASSOCIATION = ResourceFacts(
+    create_only=frozenset(
+        {"AccessAssociationSource", "AccessAssociationSourceType", "DomainNameArn", "Tags"}
+    ),
+    required=frozenset({"AccessAssociationSource", "AccessAssociationSourceType", "DomainNameArn"}),
+    attributes=frozenset({"DomainNameAccessAssociationArn"}),
+    properties=frozenset(
+        {"AccessAssociationSource", "AccessAssociationSourceType", "DomainNameArn", "Tags"}
+    ),
+)

@@ -1,6 +1,7 @@
-"""AWS::ApiGateway types for what is in a REST API: resources, methods, models, gateway responses.
+"""AWS::ApiGateway types for what is in a REST API: methods and gateway responses.
 
-Left to others: the API (`gateway`), and what puts it into service (`gateway_stages`).
+Left to others: the API (`gateway`), what takes one call alone (`gateway_parts`), and what puts it
+into service (`gateway_stages`).
 """
 
 from collections.abc import Mapping
@@ -18,60 +19,9 @@ from lamington.stack.providers.gateway_calls import (
     delete_by,
     find_by,
     given,
-    items_of,
-    replacement,
     text_of,
 )
-from lamington.stack.providers.gateway_facts import GATEWAY_RESPONSE, METHOD, MODEL, RESOURCE
-
-NAME_MAX = 128
-
-
-class ResourceProvider:
-    """`AWS::ApiGateway::Resource`: nothing of it changes in place."""
-
-    resource_type = "AWS::ApiGateway::Resource"
-    facts = RESOURCE
-
-    def __init__(self, caller: AwsCaller) -> None:
-        self._caller = caller
-
-    async def create(self, desired: Properties, context: ResourceContext) -> Physical:
-        result = await self._caller.call(
-            "apigateway:CreateResource",
-            {
-                "restApiId": desired["RestApiId"],
-                "parentId": desired["ParentId"],
-                "pathPart": desired["PathPart"],
-            },
-            context.scope,
-        )
-        return _resource_physical(str(result["id"]))
-
-    async def update(
-        self, physical_id: str, desired: Properties, previous: Properties, context: ResourceContext
-    ) -> Physical:
-        return _resource_physical(physical_id)
-
-    async def delete(
-        self, physical_id: str, properties: Properties, context: ResourceContext
-    ) -> None:
-        params = {"restApiId": properties["RestApiId"], "resourceId": physical_id}
-        await delete_by(self._caller, "apigateway:DeleteResource", params, context)
-
-    async def find(self, desired: Properties, context: ResourceContext) -> str | None:
-        """The resource with this path part below this parent: there can be only one."""
-        api = {"restApiId": desired["RestApiId"]}
-        place = desired["ParentId"], desired["PathPart"]
-        for each in await items_of(self._caller, "apigateway:GetResources", api, context):
-            if (each.get("parentId"), each.get("pathPart")) == place:
-                resource_id = str(each["id"])
-                return (
-                    None
-                    if await is_owned(self._caller, self.resource_type, resource_id, context)
-                    else resource_id
-                )
-        return None
+from lamington.stack.providers.gateway_facts import GATEWAY_RESPONSE, METHOD
 
 
 class MethodProvider:
@@ -188,69 +138,6 @@ class MethodProvider:
         return name
 
 
-class ModelProvider:
-    """`AWS::ApiGateway::Model`."""
-
-    resource_type = "AWS::ApiGateway::Model"
-    facts = MODEL
-
-    def __init__(self, caller: AwsCaller) -> None:
-        self._caller = caller
-
-    async def create(self, desired: Properties, context: ResourceContext) -> Physical:
-        name = _model_name(desired, context)
-        await self._caller.call(
-            "apigateway:CreateModel",
-            given(
-                restApiId=desired["RestApiId"],
-                name=name,
-                contentType=desired.get("ContentType") or "application/json",
-                description=desired.get("Description"),
-                schema=text_of(desired.get("Schema")),
-            ),
-            context.scope,
-        )
-        return Physical(physical_id=name, reference=name)
-
-    async def update(
-        self, physical_id: str, desired: Properties, previous: Properties, context: ResourceContext
-    ) -> Physical:
-        patches = [
-            replacement(path, text_of(desired.get(name)))
-            for name, path in (("Description", "/description"), ("Schema", "/schema"))
-            if desired.get(name) != previous.get(name)
-        ]
-        if patches:
-            await self._caller.call(
-                "apigateway:UpdateModel",
-                {
-                    "restApiId": desired["RestApiId"],
-                    "modelName": physical_id,
-                    "patchOperations": patches,
-                },
-                context.scope,
-            )
-        return Physical(physical_id=physical_id, reference=physical_id)
-
-    async def delete(
-        self, physical_id: str, properties: Properties, context: ResourceContext
-    ) -> None:
-        params = {"restApiId": properties["RestApiId"], "modelName": physical_id}
-        await delete_by(self._caller, "apigateway:DeleteModel", params, context)
-
-    async def find(self, desired: Properties, context: ResourceContext) -> str | None:
-        """The model of this name, where it says what this one says."""
-        name = _model_name(desired, context)
-        where = {"restApiId": desired["RestApiId"], "modelName": name}
-        found = await find_by(self._caller, "apigateway:GetModel", where, context)
-        if found is None or (found.get("description", ""), found.get("schema")) != (
-            text_of(desired.get("Description")),
-            text_of(desired.get("Schema")) or "{}",
-        ):
-            return None
-        return name
-
-
 class GatewayResponseProvider:
     """`AWS::ApiGateway::GatewayResponse`: what the gateway itself answers in one situation."""
 
@@ -307,22 +194,12 @@ class GatewayResponseProvider:
         return name
 
 
-def _model_name(desired: Properties, context: ResourceContext) -> str:
-    return str(desired.get("Name") or context.physical_name(NAME_MAX).replace("-", ""))
-
-
 def _method_params(properties: Properties) -> dict[str, str]:
     return {
         "restApiId": properties["RestApiId"],
         "resourceId": properties["ResourceId"],
         "httpMethod": str(properties["HttpMethod"]).upper(),
     }
-
-
-def _resource_physical(resource_id: str) -> Physical:
-    return Physical(
-        physical_id=resource_id, reference=resource_id, attributes={"ResourceId": resource_id}
-    )
 
 
 def _templates(templates: Mapping[str, Any] | None) -> dict[str, str] | None:
