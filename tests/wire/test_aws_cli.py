@@ -4,17 +4,15 @@ A start of the CLI takes most of a second, so that the sessions are few and each
 """
 
 import json
-import subprocess
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lamington.testing import RunningEngine
-from processes import AWS, aws_environment, get
+from processes import get
+from terminal import Terminal
 
-STEP_LIMIT_S = 60
 ROLE = "arn:aws:iam::000000000000:role/anything"
 
 TEMPLATE = """\
@@ -33,34 +31,6 @@ def handler(event, context):
     print("seen", event["n"])
     return {"twice": event["n"] * 2}
 """
-
-
-class Terminal:
-    """The CLI in a directory of its own, with the engine as its endpoint."""
-
-    def __init__(self, endpoint_url: str, directory: Path) -> None:
-        self._endpoint_url = endpoint_url
-        self._directory = directory
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [AWS, "--endpoint-url", self._endpoint_url, "--output", "json", *arguments],
-            cwd=self._directory,
-            env=aws_environment(),
-            capture_output=True,
-            text=True,
-            timeout=STEP_LIMIT_S,
-        )
-
-    def aws(self, *arguments: str) -> Any:
-        done = self.run(*arguments)
-        assert done.returncode == 0, f"aws {' '.join(arguments)}\n{done.stderr}"
-        return json.loads(done.stdout) if done.stdout.startswith(("{", "[", '"')) else done.stdout
-
-    def refused(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert done.returncode == 255, done.stdout
-        return done.stderr.strip()
 
 
 @pytest.fixture
@@ -218,6 +188,6 @@ def test_caller_is_the_account_of_the_access_key(terminal: Terminal) -> None:
 
 
 def test_operation_that_is_not_emulated_is_named(terminal: Terminal) -> None:
-    said = terminal.refused("apigateway", "get-vpc-links")
+    said = terminal.refused("cloudformation", "detect-stack-drift", "--stack-name", "any")
     assert "(NotImplemented)" in said
-    assert "`GetVpcLinks` of the service `apigateway`" in said
+    assert "`DetectStackDrift` of the service `cloudformation`" in said

@@ -28,9 +28,11 @@ from lamington.gateway.operations.tables import (
     shown,
 )
 from lamington.gateway.operations.usage_plans import require_plan, require_single_plan
+from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas, require_room
 from lamington.gateway.usage_plans import UsagePlans
 
 VALUE_MIN = 20
+IMPORTED_VALUE_MIN = 30
 VALUE_MAX = 128
 NAME_MAX = 1024
 GENERATED_VALUE_LENGTH = 40
@@ -47,8 +49,16 @@ API_KEY_PATCH_PATHS: Mapping[str, tuple[str, ...]] = {
 class ApiKeyOperations:
     """What AWS's API says of API keys; each change acts on the next request."""
 
-    def __init__(self, *, plans: UsagePlans, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        *,
+        plans: UsagePlans,
+        clock: Clock,
+        ids: Ids,
+        quotas: ServiceQuotas = DEFAULT_QUOTAS,
+    ) -> None:
         self._plans = plans
+        self._quotas = quotas
         self._clock = clock
         self._ids = ids
 
@@ -74,6 +84,7 @@ class ApiKeyOperations:
         _require_name(name)
         if self._by_value(scope, value) is not None:
             raise ConflictException("API Key already exists")
+        require_room(len(self._plans.keys.all(scope)), self._quotas.api_keys, "API Keys", "account")
         now = self._clock.now().isoformat()
         key = ApiKey(
             key_id=self._ids.token(10),
@@ -139,10 +150,13 @@ class ApiKeyOperations:
         """
         if params["format"] != "csv":
             raise BadRequestException(f"Invalid format: {params['format']}", hint="use `csv`")
-        body = params["body"]
+        body = params.get("body") or b""
         text = body if isinstance(body, str) else body.decode("utf-8-sig", "replace")
         known = {key.value: key for key in self._plans.keys.all(scope)}
         lines, warnings = self._read_lines(scope, text, known)
+        values = {*known, *(line.value for line in lines)}
+        if len(values) > len(known):
+            require_room(len(values) - 1, self._quotas.api_keys, "API Keys", "account")
         if warnings and params.get("failOnWarnings"):
             raise BadRequestException("\n".join(warnings))
         imported: dict[str, tuple[ApiKey, list[UsagePlan]]] = {}
@@ -165,27 +179,33 @@ class ApiKeyOperations:
         self, scope: Scope, text: str, known: Mapping[str, ApiKey]
     ) -> tuple[list["_Line"], list[str]]:
         quote = "'" if "'" in text and '"' not in text else '"'
-        reader = csv.reader(io.StringIO(text), quotechar=quote, skipinitialspace=True)
-        names = [each.strip().lower() for each in next(reader, [])]
+        # Lines may end as on any system.
+        reader = csv.reader(io.StringIO(text, newline=None), quotechar=quote, skipinitialspace=True)
+        try:
+            rows = [(reader.line_num, row) for row in reader]
+        except csv.Error as error:
+            raise BadRequestException(f"Invalid CSV: {error}") from None
+        names = [each.strip().lower() for each in rows[0][1]] if rows else []
         missing = [column for column in ("name", "key") if column not in names]
         if missing:
             raise BadRequestException(f"Missing required columns: {', '.join(missing)}")
         lines: list[_Line] = []
         warnings: list[str] = []
-        for row in reader:
+        for number, row in rows[1:]:
             if not any(row):
                 continue
             try:
                 lines.append(self._line(scope, dict(zip(names, row, strict=False)), known))
             except (BadRequestException, NotFoundException, ConflictException) as refusal:
-                warnings.append(f"Line {reader.line_num}: {refusal.message}")
+                warnings.append(f"Line {number}: {refusal.message}")
         return lines, warnings
 
     def _line(
         self, scope: Scope, values: Mapping[str, str], known: Mapping[str, ApiKey]
     ) -> "_Line":
         value, name = values.get("key", "").strip(), values.get("name", "").strip()
-        _require_value(value)
+        if value not in known:
+            _require_value(value, IMPORTED_VALUE_MIN)
         _require_name(name)
         plan_ids = values.get("usageplanids", "").split(",")
         plans = [
@@ -268,10 +288,10 @@ def api_key_result(key: ApiKey, *, with_value: bool = False) -> Result:
     }
 
 
-def _require_value(value: str) -> None:
-    """AWS: both texts are recorded."""
-    if len(value) < VALUE_MIN:
-        raise BadRequestException(f"API Key value should be at least {VALUE_MIN} characters")
+def _require_value(value: str, least: int = VALUE_MIN) -> None:
+    """AWS: both texts are recorded; a file's values are longer (API key file format)."""
+    if len(value) < least:
+        raise BadRequestException(f"API Key value should be at least {least} characters")
     if len(value) > VALUE_MAX:
         raise BadRequestException(f"API Key value exceeds maximum size of {VALUE_MAX} characters")
 

@@ -43,6 +43,7 @@ from lamington.gateway.rules import (
     require_place,
     require_request_parameters,
     require_response_parameters,
+    require_templates,
     require_unique_names,
 )
 
@@ -174,6 +175,7 @@ class ChangeOperations:
             changed = _patched_integration_response(changed, patch)
         declared = next((it for it in method.responses if it.status_code == status), None)
         require_integration_response(changed.response_parameters, declared)
+        require_templates(changed.response_templates)
         responses = tuple(changed if it is response else it for it in integration.responses)
         integration = replace(integration, responses=responses)
         self._put(api, resource, replace(method, integration=integration), scope)

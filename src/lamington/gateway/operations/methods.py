@@ -37,9 +37,11 @@ from lamington.gateway.rules import (
     require_request_parameters,
     require_response_parameters,
     require_status_code,
+    require_templates,
     require_unique_names,
     require_verb,
 )
+from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas, require_room
 
 AUTHORIZATION_TYPES = ("NONE", "AWS_IAM", "CUSTOM", "COGNITO_USER_POOLS")
 
@@ -55,9 +57,11 @@ class MethodOperations:
         tables: GatewayTables,
         ids: Ids,
         timeout_max_ms: int = INTEGRATION_TIMEOUT_DEFAULT_MS,
+        quotas: ServiceQuotas = DEFAULT_QUOTAS,
     ) -> None:
         """`timeout_max_ms` is the quota of integrations that are not streamed."""
         self._timeout_max_ms = timeout_max_ms
+        self._quotas = quotas
         self._tables = tables
         self._ids = ids
 
@@ -251,6 +255,7 @@ class MethodOperations:
             raise NotFoundException("Invalid Response status code specified")
         parameters = dict(params.get("responseParameters") or {})
         require_integration_response(parameters, declared)
+        require_templates(params.get("responseTemplates") or {})
         response = IntegrationResponse(
             status_code=status,
             selection_pattern=params.get("selectionPattern") or "",

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import jsonschema_rs
 import msgspec
 
 from lamington.core.aws import Params, Result, Scope
@@ -28,7 +27,7 @@ from lamington.gateway.operations.tables import (
     parse_patches,
     shown,
 )
-from lamington.gateway.schemas import DRAFT_4
+from lamington.gateway.schemas import is_schema
 
 MODEL_PATCH_PATHS = ("/description", "/schema")
 
@@ -157,7 +156,7 @@ def _require_schema(text: str) -> str:
             "Model schema must have at least 1 property or array items defined"
         )
     schema = _decoded(text)
-    if schema is not None and jsonschema_rs.meta.is_valid({**schema, "$schema": DRAFT_4}):
+    if schema is not None and is_schema(schema):
         return text
     raise BadRequestException(
         "Invalid model specified: Validation Result: warnings : [], errors : [Invalid model schema"

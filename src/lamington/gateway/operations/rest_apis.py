@@ -36,6 +36,7 @@ from lamington.gateway.operations.tables import (
     parse_time,
     shown,
 )
+from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas, require_room
 from lamington.gateway.tag_holders import TagHolder
 
 Withdraw = Callable[[str, str], None]
@@ -72,6 +73,7 @@ ERROR_SCHEMA = (
     '  "type" : "object",\n  "properties" : {\n    "message" : { "type" : "string" }\n  }\n}'
 )
 API_KEY_VERSION = "4"
+POLICY_MAX = 8192
 EMPTY_MODEL_DESCRIPTION = "This is a default empty schema model"
 ERROR_MODEL_DESCRIPTION = "This is a default error schema model"
 
@@ -92,6 +94,7 @@ class RestApiOperations:
         tag_holders: Mapping[str, TagHolder] | None = None,
         timeout_max_ms: int = INTEGRATION_TIMEOUT_DEFAULT_MS,
         throttle: Throttle = ACCOUNT_THROTTLE,
+        quotas: ServiceQuotas = DEFAULT_QUOTAS,
     ) -> None:
         """`tag_holders` keep the tags of other things by the first part of their ARN's path.
 
@@ -101,6 +104,7 @@ class RestApiOperations:
         self._tag_holders = tag_holders or {}
         self._timeout_max_ms = timeout_max_ms
         self._throttle = throttle
+        self._quotas = quotas
         self._clock = clock
         self._ids = ids
         self._withdraw = withdraw
@@ -163,6 +167,8 @@ class RestApiOperations:
         )
         if warnings and params.get("failOnWarnings"):
             raise BadRequestException("Warnings found during import:\n\t" + "\n\t".join(warnings))
+        require_room(len(api.resources) - 1, self._quotas.resources_per_api, "Resources")
+        require_room(len(api.authorizers) - 1, self._quotas.authorizers_per_api, "Authorizers")
         warnings += unsupported(document)
         return with_version(api, document, self._clock.now().isoformat()), warnings
 
@@ -195,7 +201,7 @@ class RestApiOperations:
             endpoint_types=_endpoint_types(endpoint.get("types")),
             vpc_endpoint_ids=tuple(endpoint.get("vpcEndpointIds") or ()),
             ip_address_type=endpoint.get("ipAddressType") or "",
-            policy=params.get("policy") or api.policy,
+            policy=_policy(params.get("policy") or "") or api.policy,
             disable_execute_api_endpoint=bool(params.get("disableExecuteApiEndpoint")),
             security_policy=params.get("securityPolicy") or "",
             endpoint_access_mode=params.get("endpointAccessMode") or "",
@@ -278,7 +284,7 @@ class RestApiOperations:
         return {}
 
     async def untag_resource(self, params: Params, scope: Scope) -> Result:
-        gone = set(params["tagKeys"])
+        gone = set(params.get("tagKeys") or ())
         self._retag(
             params,
             scope,
@@ -302,7 +308,7 @@ class RestApiOperations:
         self, arn: str, scope: Scope
     ) -> tuple[Mapping[str, str], Callable[[dict[str, str]], None]]:
         """The tags of what an ARN names, and what puts other ones there."""
-        match arn.rpartition("::/")[2].split("/"):
+        match arn.rpartition(":/")[2].split("/"):
             case ["restapis", api_id]:
                 api = self._tables.require_api(scope, api_id)
                 return api.tags, lambda tags: self._tables.apis.put(scope, replace(api, tags=tags))
@@ -394,6 +400,9 @@ def _patched_endpoint(api: RestApi, name: str, rest: list[str], patch: Patch) ->
 
 
 def _policy(text: str) -> str:
+    """Differs: the refusal of a policy that is too long is a likely text; no record of it."""
+    if len(text) > POLICY_MAX:
+        raise BadRequestException(f"Policy exceeds the maximum size of {POLICY_MAX} characters")
     if text:
         try:
             msgspec.json.decode(text)

@@ -45,6 +45,19 @@ MEMBERS: Mapping[tuple[str, str], str] = {
 """The member that each pair of a patch path's last two parts changes."""
 
 
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "loggingLevel": ("OFF", "ERROR", "INFO"),
+    "unauthorizedCacheControlHeaderStrategy": (
+        "FAIL_WITH_403",
+        "SUCCEED_WITH_RESPONSE_HEADER",
+        "SUCCEED_WITHOUT_RESPONSE_HEADER",
+    ),
+}
+"""API reference, MethodSetting: what these may be."""
+
+CACHE_TTL_MAX_S = 3600
+
+
 def changed_settings(settings: Settings, patch: Patch) -> dict[str, dict[str, Setting]] | None:
     """The settings with one patch operation applied; None where its path is no setting's."""
     changed = {key: dict(values) for key, values in settings.items()}
@@ -73,7 +86,15 @@ def method_settings_result(settings: Settings) -> Result:
 
 
 def _value(member: str, patch: Patch) -> Setting:
+    """Differs: the refusal of a value that may not be is a likely text; no record of it."""
     default = DEFAULTS[member]
+    choices = CHOICES.get(member)
+    if choices is not None and patch.value.upper() not in choices:
+        raise patch.wrong_value()
+    if choices is not None:
+        return patch.value.upper()
+    if member == "cacheTtlInSeconds" and not 0 <= patch.whole <= CACHE_TTL_MAX_S:
+        raise patch.wrong_value()
     if isinstance(default, bool):
         return patch.flag
     if isinstance(default, int):

@@ -39,6 +39,7 @@ from lamington.gateway.operations.tables import (
     shown,
 )
 from lamington.gateway.pipeline import RestDataPlane
+from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas, require_room
 
 TEST_STAGE = "test-invoke-stage"
 
@@ -104,8 +105,10 @@ class StageOperations:
         ids: Ids,
         data_plane: RestDataPlane,
         compile_stage: StageCompiler,
+        quotas: ServiceQuotas = DEFAULT_QUOTAS,
     ) -> None:
         self._tables = tables
+        self._quotas = quotas
         self._clock = clock
         self._ids = ids
         self._data_plane = data_plane
@@ -164,7 +167,7 @@ class StageOperations:
         """
         name = params["stageName"]
         before = self._tables.stages.get(scope, deployment.api_id, name)
-        stage = before or self._new_stage(deployment, name)
+        stage = before or self._new_stage(deployment, name, scope)
         asked = params.get("canarySettings")
         if asked and before is None:
             raise BadRequestException(
@@ -240,7 +243,7 @@ class StageOperations:
             raise ConflictException("Stage already exists")
         stage = self._checked(
             replace(
-                self._new_stage(deployment, name),
+                self._new_stage(deployment, name, scope),
                 description=params.get("description") or "",
                 variables=dict(params.get("variables") or {}),
                 cache_cluster_enabled=bool(params.get("cacheClusterEnabled")),
@@ -251,11 +254,15 @@ class StageOperations:
                 tags=dict(params.get("tags") or {}),
             )
         )
+        if stage.canary_settings.get("deploymentId"):
+            self._require_known(stage.api_id, stage.canary_settings["deploymentId"], scope)
         self._tables.stages.put(scope, stage)
         self._swap(stage, scope)
         return stage_result(stage)
 
-    def _new_stage(self, deployment: Deployment, name: str) -> Stage:
+    def _new_stage(self, deployment: Deployment, name: str, scope: Scope) -> Stage:
+        made = len(self._tables.stages.all(scope, deployment.api_id))
+        require_room(made, self._quotas.stages_per_api, "Stages")
         now = self._clock.now().isoformat()
         return Stage(
             api_id=deployment.api_id,

@@ -33,6 +33,7 @@ from lamington.gateway.operations.tables import (
     shown,
 )
 from lamington.gateway.quotas import OFFSET_MAX, PERIODS, period_start
+from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas, require_room
 from lamington.gateway.usage_plans import UsagePlans
 from lamington.gateway.v2.tables import V2Tables
 
@@ -96,8 +97,17 @@ USAGE_PATCH_PATHS: Mapping[str, tuple[str, ...]] = {"replace": ("/remaining",)}
 class UsagePlanOperations:
     """What AWS's API says of usage plans; each change acts on the next request."""
 
-    def __init__(self, *, plans: UsagePlans, clock: Clock, ids: Ids, find_stage: FindStage) -> None:
+    def __init__(
+        self,
+        *,
+        plans: UsagePlans,
+        clock: Clock,
+        ids: Ids,
+        find_stage: FindStage,
+        quotas: ServiceQuotas = DEFAULT_QUOTAS,
+    ) -> None:
         self._plans = plans
+        self._quotas = quotas
         self._clock = clock
         self._ids = ids
         self._find_stage = find_stage
@@ -144,6 +154,8 @@ class UsagePlanOperations:
         _require_sensible(plan)
         for stage in plan.api_stages:
             self._require_stage(scope, stage.api_id, stage.stage_name)
+        made = len(self._plans.plans.all(scope))
+        require_room(made, self._quotas.usage_plans, "Usage Plans", "account")
         self._plans.plans.put(scope, plan)
         return usage_plan_result(plan)
 
@@ -277,6 +289,8 @@ class UsagePlanOperations:
                 f"API Key {key.key_id} is already associated with Usage Plan {plan.plan_id}"
             )
         require_single_plan(self._plans, scope, key, plan)
+        joined = len(self._plans.plans_of(scope, key.key_id))
+        require_room(joined, self._quotas.usage_plans_per_key, "Usage Plans", "API Key")
         self._plans.plan_keys.put(scope, UsagePlanKey(plan_id=plan.plan_id, key_id=key.key_id))
         self._plans.key_changed(scope, key, [plan])
         return plan_key_result(key)

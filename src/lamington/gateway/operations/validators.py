@@ -68,7 +68,10 @@ class ValidatorOperations:
         return validator_result(validator)
 
     async def delete_request_validator(self, params: Params, scope: Scope) -> Result:
-        """Delete a validator; methods that name it validate nothing from then on."""
+        """Delete a validator; methods that name it validate nothing from then on.
+
+        Differs: whether AWS refuses to delete one that a method names is not known.
+        """
         api, validator = self._validator(params, scope)
         kept = dict(api.request_validators)
         del kept[validator.validator_id]

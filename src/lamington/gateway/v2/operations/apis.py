@@ -212,6 +212,7 @@ class ApiOperations:
             route_selection_expression=HTTP_ROUTE_SELECTION,
         )
         api = self._imported(blank, params, scope)
+        self._publication.require_room(api, scope)
         self._tables.apis.put(scope, api)
         return api_result(api, scope)
 
@@ -265,7 +266,7 @@ class ApiOperations:
         return {}
 
     async def untag_resource(self, params: Params, scope: Scope) -> Result:
-        gone = set(params["TagKeys"])
+        gone = set(params.get("TagKeys") or ())
         self._retag(
             params,
             scope,
@@ -288,7 +289,7 @@ class ApiOperations:
     ) -> tuple[dict[str, str], Callable[[dict[str, str]], None]]:
         """The tags of what an ARN names, and what puts other ones there."""
         tables = self._tables
-        match arn.rpartition("::/")[2].split("/"):
+        match arn.rpartition(":/")[2].split("/"):
             case ["apis", api_id]:
                 api = tables.require_api(scope, api_id)
                 return api.tags, lambda tags: tables.apis.put(scope, replace(api, tags=tags))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from lamington.core.aws import Operation
 from lamington.core.clock import Clock, Ids
+from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas
 from lamington.gateway.tag_holders import TagHolder
 from lamington.gateway.v2.entities import DataPlane, ProtocolType
 from lamington.gateway.v2.operations.apis import ApiOperations
@@ -38,8 +39,9 @@ class V2ControlPlane:
         ids: Ids,
         flush_authorizers: Callable[[str, str], None],
         tag_holders: Mapping[str, TagHolder] | None = None,
+        quotas: ServiceQuotas = DEFAULT_QUOTAS,
     ) -> None:
-        publication = Publication(tables=tables, planes=planes, clock=clock, ids=ids)
+        publication = Publication(tables=tables, planes=planes, clock=clock, ids=ids, quotas=quotas)
         self.restore = publication.restore
         operations: dict[str, Operation] = {
             **ApiOperations(

@@ -299,7 +299,9 @@ def _read_rule(params: Params, domain_name: str, rule_id: str) -> RoutingRule:
 def _rule_result(rule: RoutingRule, row: DomainName, scope: Scope) -> Result:
     return {
         "RoutingRuleId": rule.rule_id,
-        "RoutingRuleArn": f"{domain_arn(row, scope)}/routingrules/{rule.rule_id}",
+        "RoutingRuleArn": scope.arn(
+            "apigateway", f"/domainnames/{row.domain_name}/routingrules/{rule.rule_id}"
+        ),
         "Priority": rule.priority,
         "Conditions": list(rule.conditions),
         "Actions": [

@@ -23,7 +23,6 @@ from lamington.gateway.v2.operations.publication import Publication
 from lamington.gateway.v2.rules import require_integration as require_rules
 from lamington.gateway.v2.rules import (
     require_integration_response_key,
-    require_room,
     require_unused_integration,
 )
 from lamington.gateway.v2.tables import (
@@ -82,7 +81,6 @@ class IntegrationOperations:
 
     async def create_integration(self, params: Params, scope: Scope) -> Result:
         api = self._tables.require_api(scope, params["ApiId"])
-        require_room(api.integrations)
         # An HTTP API has no default version: leaving it out is an error there.
         version = "1.0" if api.protocol_type == "WEBSOCKET" else ""
         integration = _changed(

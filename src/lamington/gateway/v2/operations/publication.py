@@ -10,8 +10,9 @@ from dataclasses import replace
 from lamington.core.aws import Scope
 from lamington.core.clock import Clock, Ids
 from lamington.core.errors import AwsError
+from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas
 from lamington.gateway.v2.entities import Api, DataPlane, Deployment, ProtocolType, Stage
-from lamington.gateway.v2.rules import require_deployable
+from lamington.gateway.v2.rules import require_deployable, require_room
 from lamington.gateway.v2.tables import V2Tables
 
 AUTO_DEPLOYED = "Automatic deployment triggered by changes to the Api configuration"
@@ -27,8 +28,10 @@ class Publication:
         planes: Mapping[ProtocolType, DataPlane],
         clock: Clock,
         ids: Ids,
+        quotas: ServiceQuotas = DEFAULT_QUOTAS,
     ) -> None:
         self._tables = tables
+        self._quotas = quotas
         self._planes = planes
         self._clock = clock
         self._ids = ids
@@ -46,8 +49,11 @@ class Publication:
     def put_api(self, api: Api, scope: Scope) -> None:
         """Write a changed API down, and deploy it to its stages that deploy by themselves.
 
+        Raises TooManyRequestsException where it would have more of something than its quota.
+
         AWS: with `autoDeploy` each change is a deployment (developer guide, HTTP API stages).
         """
+        self.require_room(api, scope)
         with self._tables.transaction():
             self._tables.apis.put(scope, api)
             stages = [
@@ -60,6 +66,28 @@ class Publication:
         for before, stage in zip(stages, changed, strict=True):
             if stage.deployment_id != before.deployment_id:
                 self._deploy(api, stage, scope)
+
+    def require_room(self, api: Api, scope: Scope) -> None:
+        """Raise TooManyRequestsException where an API has grown past one of its quotas."""
+        before = self._tables.apis.get(scope, api.api_id)
+        quotas = self._quotas
+        for things, quota, now, then in (
+            ("Routes", quotas.routes_per_api, api.routes, before and before.routes),
+            (
+                "Integrations",
+                quotas.integrations_per_api,
+                api.integrations,
+                before and before.integrations,
+            ),
+            (
+                "Authorizers",
+                quotas.authorizers_per_api,
+                api.authorizers,
+                before and before.authorizers,
+            ),
+        ):
+            if len(now) > len(then or ()):
+                require_room(len(now), quota, things)
 
     def redeployed(self, api: Api, stage: Stage, scope: Scope) -> Stage:
         """The stage on a new deployment of the API; as it was, and saying why, where that fails."""
@@ -99,6 +127,9 @@ class Publication:
     def put_stage(self, stage: Stage, scope: Scope) -> None:
         """Write a stage down and serve it; what it no longer needs is forgotten."""
         before = self._tables.stages.get(scope, stage.api_id, stage.stage_name)
+        if before is None:
+            made = len(self._tables.stages.all(scope, stage.api_id))
+            require_room(made + 1, self._quotas.stages_per_api, "Stages")
         with self._tables.transaction():
             self._tables.stages.put(scope, stage)
             if before is not None:
