@@ -5,6 +5,7 @@ the function's event by a path of `/`, status, body, headers.
 """
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from lamington.core.errors import AwsError
 from lamington.functions import entities as functions
 from lamington.gateway.entities import GatewayResponseDefinition, IntegrationResponse, Method
 
-AREAS = ("router", "proxy", "mapped", "errors", "responses")
+AREAS = ("router", "proxy", "mapped", "templates", "errors", "responses")
 OPEN = pytest.mark.xfail(strict=True, reason="an open row that passes is no open row")
 CASES = [
     pytest.param(
@@ -61,13 +62,20 @@ def _gateway(given: dict[str, Any]) -> SmallGateway:
         {route: _method(route.partition(" ")[0], given) for route in routes},
         handle,
         permitted=given.get("permitted", True),
-        stage=small_stage(variables=given.get("stage_variables", {})),
+        stage=small_stage(variables=given.get("stage_variables", {}), **given.get("stage", {})),
         binary_media_types=tuple(given.get("binary_media_types", ())),
+        **given.get("api", {}),
         gateway_responses={
             name: GatewayResponseDefinition(response_type=name, **members)
             for name, members in given.get("gateway_responses", {}).items()
         },
     )
+
+
+def _body(given: dict[str, Any]) -> bytes:
+    if "body_bytes" in given:
+        return b"x" * int(given["body_bytes"])
+    return bytes.fromhex(given.get("body_hex", "")) or str(given.get("body", "")).encode()
 
 
 def _found(event: Any, path: str) -> Any:
@@ -85,12 +93,16 @@ def _wanted(value: Any) -> Any:
 async def test_data_plane_does_as_aws_does(case: dict[str, Any]) -> None:
     given, expect = case["given"], case["expect"]
     gateway = _gateway(given)
+    gateway.invoker.request_id = given.get("function_request_id", "")
     if given.get("function_missing"):
         del gateway.invoker.handlers[FUNCTION_ARN]
     response = await gateway.send(
         given["request"],
-        headers=[(name, value) for name, value in given.get("headers", [])],
-        body=given.get("body", "").encode(),
+        headers=[
+            *((name, value) for name, value in given.get("headers", [])),
+            *([("X-Long", "x" * given["header_bytes"])] if "header_bytes" in given else []),
+        ],
+        body=_body(given),
     )
     if "route" in expect:
         match = gateway.program.router.match(
@@ -103,6 +115,9 @@ async def test_data_plane_does_as_aws_does(case: dict[str, Any]) -> None:
         assert _found(gateway.event, path) == _wanted(value), path
     if "whole_event" in expect:
         assert gateway.invoker.invocations[-1].payload.decode() == expect["whole_event"]
+    if "pattern" in expect:
+        payload = gateway.invoker.invocations[-1].payload.decode()
+        assert re.fullmatch(expect["pattern"], payload), payload
     if "status" in expect:
         assert response.status == expect["status"]
     if "body" in expect:

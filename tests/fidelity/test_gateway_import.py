@@ -8,7 +8,12 @@ import pytest
 
 from lamington.core.aws import Scope
 from lamington.core.clock import Ids
-from lamington.gateway.entities import BadRequestException, Resource, RestApi
+from lamington.gateway.entities import (
+    INTEGRATION_TIMEOUT_DEFAULT_MS,
+    BadRequestException,
+    Resource,
+    RestApi,
+)
 from lamington.gateway.openapi import import_definition
 
 CASES = tomllib.loads(Path(__file__).with_suffix(".toml").with_stem("gateway_import").read_text())
@@ -40,6 +45,7 @@ def _paths_of(given: dict[str, Any]) -> set[str]:
         base_path=given.get("option", "ignore"),
         scope=Scope(account_id="123456789012", region="eu-west-1"),
         ids=Ids(),
+        timeout_max_ms=given.get("timeout_max_ms", INTEGRATION_TIMEOUT_DEFAULT_MS),
     )
     return {each.path for each in api.resources.values() if each.methods}
 

@@ -54,6 +54,7 @@ async def _exchange(
             responses=[IntegrationResponse(**each) for each in responses],
             request_parameters=given.get("parameters", {}),
             content_handling=given.get("content_handling", ""),
+            request_templates=given.get("request_templates", {}),
         )
         async with gateway(
             {f"{verb} {resource}": method},
@@ -100,6 +101,8 @@ def _require_response_header(name: str, value: str, fate: str, response: Respons
 def _require_sent(expect: dict[str, Any], received: list[Received]) -> None:
     for name, value in expect.get("sent", {}).items():
         assert received[0].header(name) == value, name
+    for name in expect.get("not_sent", []):
+        assert received[0].header(name) is None, name
     if "target" in expect:
         assert received[0].target == expect["target"]
     if "method" in expect:

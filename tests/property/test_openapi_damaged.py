@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 
 from lamington.core.aws import Scope
 from lamington.core.clock import Ids
-from lamington.gateway.entities import BadRequestException, Resource, RestApi
-from lamington.gateway.openapi import import_definition, parse_definition
+from lamington.core.errors import AwsError
+from lamington.gateway.definition_unsupported import unsupported
+from lamington.gateway.entities import Resource, RestApi, Stage
+from lamington.gateway.export import ExportForm, export_definition
+from lamington.gateway.openapi import Mode, import_definition, parse_definition
+from lamington.gateway.operations.authorizers import authorizer_result
 
 API = RestApi(
     api_id="abcdefghij",
@@ -18,6 +22,10 @@ API = RestApi(
     created="2026-01-01T00:00:00+00:00",
     resources={"rootrootro": Resource(resource_id="rootrootro", path="/")},
 )
+STAGE = Stage(
+    api_id="abcdefghij", stage_name="live", deployment_id="d", created="", last_updated=""
+)
+FORMS: tuple[ExportForm, ...] = ("swagger", "oas30")
 OPERATION: dict[str, Any] = {
     "parameters": [{"$ref": "#/parameters/Q"}, {"in": "body", "name": "b", "schema": {}}],
     "requestBody": {"content": {"a/b": {"schema": {"$ref": "#/components/schemas/Cake"}}}},
@@ -44,11 +52,64 @@ OPERATION: dict[str, Any] = {
 REST: dict[str, Any] = {
     "info": {"title": "cakes", "version": 1},
     "basePath": "/v1",
-    "servers": [{"url": "http://x/{basePath}", "variables": {"basePath": {"default": "v1"}}}],
-    "paths": {"/a/{b}": {"parameters": [], "get": OPERATION}, "/c": {"get": OPERATION}},
+    "servers": [
+        {
+            "url": "http://x/{basePath}",
+            "variables": {"basePath": {"default": "v1"}},
+            "x-amazon-apigateway-endpoint-configuration": {"disableExecuteApiEndpoint": True},
+            "x-amazon-apigateway-security-policy": "TLS_1_2",
+        }
+    ],
+    "tags": [{"name": "a", "x-amazon-apigateway-tag-value": "b"}],
+    "security": [{"token": []}],
+    "paths": {
+        "/a/{b}": {"parameters": [], "get": OPERATION},
+        "/c": {"get": OPERATION},
+        "/d": {
+            "x-amazon-apigateway-any-method": {
+                **OPERATION,
+                "parameters": [{"$ref": "#/components/parameters/P"}],
+                "requestBody": {"$ref": "#/components/requestBodies/B"},
+                "responses": {"200": {"$ref": "#/components/responses/R"}, "default": {}},
+            }
+        },
+    },
     "parameters": {"Q": {"name": "q", "in": "query", "required": True}},
     "definitions": {"Cake": {"type": "object", "properties": {"a": {"$ref": "#/definitions/X"}}}},
-    "components": {"schemas": {"Cake": {}}, "securitySchemes": {"token": {"type": "apiKey"}}},
+    "components": {
+        "schemas": {
+            "Cake": {},
+            "Tin": {
+                "type": ["object", "null"],
+                "properties": {"of": {"$ref": "#/components/schemas/Cake"}, "n": {"const": 1}},
+                "exclusiveMinimum": 1,
+                "minimum": 0,
+                "prefixItems": [{"$ref": "#/components/schemas/Tin/properties/n"}],
+                "items": {"allOf": [{"nullable": True}]},
+                "dependentRequired": {"a": ["b"]},
+                "$defs": {"A": True},
+            },
+        },
+        "parameters": {"P": {"name": "p", "in": "header", "schema": {"pattern": "a"}}},
+        "requestBodies": {"B": {"content": {"a/b": {"schema": {"type": "string"}}}}},
+        "responses": {"R": {"headers": {"X": {}}, "content": {"a/b": {"schema": {}}}}},
+        "securitySchemes": {
+            "token": {
+                "type": "apiKey",
+                "name": "X-Token",
+                "in": "header",
+                "x-amazon-apigateway-authtype": "custom",
+                "x-amazon-apigateway-authorizer": {
+                    "type": "request",
+                    "authorizerUri": "u",
+                    "authorizerResultTtlInSeconds": 60,
+                    "identitySource": "method.request.header.A,context.b",
+                    "providerARNs": ["a"],
+                },
+            },
+            "bearer": {"type": "http", "scheme": "bearer"},
+        },
+    },
     "securityDefinitions": {
         "token": {"type": "apiKey", "x-amazon-apigateway-authorizer": {"type": "token"}}
     },
@@ -56,7 +117,12 @@ REST: dict[str, Any] = {
     "x-amazon-apigateway-gateway-responses": {"THROTTLED": {"statusCode": 420}},
     "x-amazon-apigateway-binary-media-types": ["image/*"],
     "x-amazon-apigateway-minimum-compression-size": 1,
-    "x-amazon-apigateway-policy": {"Statement": []},
+    "x-amazon-apigateway-policy": {"Statement": [{"Resource": ["execute-api:/a"]}]},
+    "x-amazon-apigateway-api-key-source": "HEADER",
+    "x-amazon-apigateway-documentation": {
+        "version": "1",
+        "documentationParts": [{"location": {"type": "API"}, "properties": {"a": 1}}],
+    },
     "x-amazon-apigateway-endpoint-configuration": {"vpcEndpointIds": ["a"]},
 }
 ANYTHING = st.recursive(
@@ -78,14 +144,18 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    version=st.sampled_from([{"swagger": "2.0"}, {"openapi": "3.0.1"}]),
+    version=st.sampled_from([{"swagger": "2.0"}, {"openapi": "3.0.1"}, {"openapi": "3.1.0"}]),
     damage=st.lists(
         st.tuples(st.sampled_from(_places(REST)), ANYTHING, st.booleans()), min_size=1, max_size=3
     ),
     base_path=st.sampled_from(["ignore", "prepend", "split"]),
+    mode=st.sampled_from(["merge", "overwrite"]),
 )
 def test_a_damaged_definition_is_imported_or_refused(
-    version: dict[str, Any], damage: list[tuple[tuple[Any, ...], Any, bool]], base_path: str
+    version: dict[str, Any],
+    damage: list[tuple[tuple[Any, ...], Any, bool]],
+    base_path: str,
+    mode: Mode,
 ) -> None:
     document = copy.deepcopy({**version, **REST})
     for path, value, is_key in damage:
@@ -99,16 +169,22 @@ def test_a_damaged_definition_is_imported_or_refused(
             place[str(value)] = place.pop(path[-1])
         elif isinstance(place, dict) or (isinstance(place, list) and path[-1] in range(len(place))):
             place[path[-1]] = value
+    read = parse_definition(msgspec.json.encode(document))
+    assert all(isinstance(warning, str) for warning in unsupported(read))
     try:
         api, warnings = import_definition(
-            parse_definition(msgspec.json.encode(document)),
+            read,
             api=API,
-            mode="overwrite",
+            mode=mode,
             base_path=base_path,
             scope=Scope(),
             ids=Ids(),
         )
-    except BadRequestException:
+    except AwsError:
         return
+    for authorizer in api.authorizers.values():
+        authorizer_result(authorizer)
+    for form in FORMS:
+        export_definition(api, STAGE, Scope(), form=form, extensions={"apigateway"})
     assert all(isinstance(warning, str) for warning in warnings)
     assert msgspec.json.decode(msgspec.json.encode(api), type=RestApi) == api

@@ -27,6 +27,7 @@ from lamington.gateway.rules import (
     require_integration,
     require_integration_response,
     require_status_code,
+    require_templates,
 )
 
 
@@ -86,6 +87,7 @@ def _read_responses(
         try:
             require_status_code(status)
             require_integration_response(parameters, declared)
+            require_templates(texts_of(each.get("responseTemplates")))
             require_content_handling(content_handling)
         except AwsError as error:
             findings.errors.append(f"Unable to put integration response {where}: {error.message}")

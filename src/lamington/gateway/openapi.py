@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import msgspec
-
 from lamington.core.aws import Scope
 from lamington.core.clock import Ids
 from lamington.core.documents import load_document
@@ -26,7 +24,6 @@ from lamington.gateway.definition_values import (
     object_of,
     objects_of,
     strings_of,
-    substitute_variables,
     text_of,
     texts_of,
     whole_of,
@@ -50,7 +47,7 @@ from lamington.gateway.rules import (
     require_gateway_response_type,
     require_place,
 )
-from lamington.gateway.security import Security, read_security
+from lamington.gateway.security import Security, read_policy, read_security
 from lamington.gateway.unacted import unacted
 
 Mode = Literal["merge", "overwrite"]
@@ -225,40 +222,7 @@ class _Draft:
             self._gateway_response(name, each)
         policy = self.document.get("x-amazon-apigateway-policy")
         if policy:
-            self.policy = self._policy(policy)
-
-    def _policy(self, given: Any) -> str:
-        """The text of a resource policy.
-
-        AWS: `execute-api:/...` becomes an ARN of the API when it is imported (developer guide,
-        extensions to OpenAPI).
-        """
-        text = given if isinstance(given, str) else msgspec.json.encode(given).decode()
-        try:
-            policy = msgspec.json.decode(substitute_variables(text, self.scope))
-        except msgspec.DecodeError:
-            policy = None
-        if not isinstance(policy, dict):
-            self.findings.errors.append(
-                "Invalid policy document. Please check the policy syntax and ensure that"
-                " Principals are valid."
-            )
-            return ""
-        own = self.scope.arn("execute-api", f"{self.api.api_id}/")
-
-        def expanded(resource: Any) -> Any:
-            if isinstance(resource, list):
-                return [expanded(each) for each in resource]
-            if isinstance(resource, str) and resource.startswith("execute-api:/"):
-                return own + resource.removeprefix("execute-api:/")
-            return resource
-
-        statements = policy.get("Statement")
-        for statement in statements if isinstance(statements, list) else [statements]:
-            for key in ("Resource", "NotResource"):
-                if isinstance(statement, dict) and key in statement:
-                    statement[key] = expanded(statement[key])
-        return msgspec.json.encode(policy).decode()
+            self.policy = read_policy(policy, self.api.api_id, self.scope, self.findings)
 
     def _schemas(self) -> Any:
         if self.version == 2:

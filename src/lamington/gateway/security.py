@@ -1,4 +1,4 @@
-"""A definition's security schemes and requirements, to each method's kind of authorization.
+"""A definition's security schemes and policy, to each method's kind of authorization.
 
 Left to others: to authorize. What is read here is kept, and a method that asks for it is never
 open because of that.
@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
 
 from lamington.core.aws import Scope
 from lamington.core.clock import Ids
@@ -189,3 +191,37 @@ def read_security(
             definition=definition,
         )
     return Security(schemes=schemes, authorizers=authorizers, requirements=document.get("security"))
+
+
+def read_policy(given: Any, api_id: str, scope: Scope, findings: Findings) -> str:
+    """The text of a resource policy, written as an object or as text; "" for one that is none.
+
+    AWS: `execute-api:/...` becomes an ARN of the API when it is imported (developer guide,
+    extensions to OpenAPI).
+    """
+    text = given if isinstance(given, str) else msgspec.json.encode(given).decode()
+    try:
+        policy = msgspec.json.decode(substitute_variables(text, scope))
+    except msgspec.DecodeError:
+        policy = None
+    if not isinstance(policy, dict):
+        findings.errors.append(
+            "Invalid policy document. Please check the policy syntax and ensure that"
+            " Principals are valid."
+        )
+        return ""
+    own = scope.arn("execute-api", f"{api_id}/")
+    statements = policy.get("Statement")
+    for statement in statements if isinstance(statements, list) else [statements]:
+        for key in ("Resource", "NotResource"):
+            if isinstance(statement, dict) and key in statement:
+                statement[key] = _expanded(statement[key], own)
+    return msgspec.json.encode(policy).decode()
+
+
+def _expanded(resource: Any, own: str) -> Any:
+    if isinstance(resource, list):
+        return [_expanded(each, own) for each in resource]
+    if isinstance(resource, str) and resource.startswith("execute-api:/"):
+        return own + resource.removeprefix("execute-api:/")
+    return resource
