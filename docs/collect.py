@@ -18,6 +18,7 @@ from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
 
+import botocore.session
 import click
 
 import lamington
@@ -26,6 +27,7 @@ from lamington.core.errors import AwsError
 from lamington.core.settings import Settings
 from lamington.engine.engine import Engine
 from lamington.functions.operations.refusals import REFUSED
+from lamington.gateway.v2.operations.refusals import REFUSED as REFUSED_V2
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -56,13 +58,18 @@ FUNCTION_GROUPS = {
 
 SERVICES = {
     "lambda": "Lambda",
-    "apigateway": "API Gateway",
+    "apigateway": "API Gateway: REST APIs",
+    "apigatewayv2": "API Gateway: HTTP and WebSocket APIs",
+    "apigatewaymanagementapi": "API Gateway: connections of WebSocket APIs",
     "cloudformation": "CloudFormation",
     "logs": "CloudWatch Logs",
     "monitoring": "CloudWatch",
     "iam": "IAM",
     "sts": "STS",
 }
+CONNECTIONS = "apigatewaymanagementapi"
+"""The service of `@connections`: a data plane answers it, so that the engine's table lacks it."""
+
 VERDICTS = {
     "close": "Close: the behaviour is AWS's, as far as is known; a text or a corner is not proved",
     "open": "Open: AWS does something else",
@@ -181,7 +188,8 @@ def render_settings() -> str:
 
 def render_operations(operations: Iterable[str]) -> str:
     by_service: dict[str, list[str]] = {}
-    for operation in operations:
+    answered_by_planes = (f"{CONNECTIONS}:{name}" for name in _client_operations(CONNECTIONS))
+    for operation in (*operations, *answered_by_planes):
         service, _, name = operation.partition(":")
         by_service.setdefault(service, []).append(name)
     lines = [
@@ -192,7 +200,7 @@ def render_operations(operations: Iterable[str]) -> str:
         " not act on are in\n[differences.md](differences.md).\n",
     ]
     for service in sorted(by_service, key=list(SERVICES).index):
-        refused = REFUSED if service == "lambda" else {}
+        refused = {"lambda": REFUSED, "apigatewayv2": REFUSED_V2}.get(service, {})
         names = sorted(name for name in by_service[service] if name not in refused)
         lines += [f"## {SERVICES[service]}\n", f"{len(names)} operations of `{service}`.\n"]
         lines += [f"- `{name}`" for name in names]
@@ -205,12 +213,17 @@ def render_operations(operations: Iterable[str]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _client_operations(service: str) -> list[str]:
+    """All operations that AWS's own description of a service has."""
+    return list(botocore.session.get_session().get_service_model(service).operation_names)
+
+
 def _refusals(refused: Mapping[str, tuple[type[AwsError], str]]) -> list[str]:
     """Operations that answer with a modelled error always, by the reason."""
     reasons: dict[str, list[str]] = {}
     for name, (_, reason) in refused.items():
         reasons.setdefault(reason, []).append(name)
-    lines = [f"{len(refused)} more are refused with an error of their model, and the reason:\n"]
+    lines = [f"{len(refused)} more are refused always, and the reason:\n"]
     for reason, names in reasons.items():
         lines += [f"{reason}\n", *(f"- `{name}`" for name in sorted(names)), ""]
     return lines
