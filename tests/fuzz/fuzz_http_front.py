@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 with atheris.instrument_imports(include=["lamington.engine.server", "lamington.gateway"]):
     from fakes_gateway import SmallGateway, lambda_method
-
     from lamington.core.http import Request
     from lamington.engine.server import HttpServer
 
@@ -41,6 +40,9 @@ BEGINNINGS = (
     b"POST / HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n",
     b"GET /cakes/",
 )
+
+
+TEMPLATE = """{"statusCode": 200, "id": "$input.params('id')", "b": $input.json('$')}"""
 
 
 class Wire(asyncio.Transport):
@@ -84,9 +86,7 @@ class Front:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        templates = {
-            "application/json": '{"statusCode": 200, "id": "$input.params(\'id\')", "b": $input.json(\'$\')}'
-        }
+        templates = {"application/json": TEMPLATE}
         mock = lambda_method(kind="MOCK", uri="", request_templates=templates)
         gateway = SmallGateway({"GET /cakes/{id}": mock, "POST /": mock})
 

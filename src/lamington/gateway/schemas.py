@@ -8,14 +8,16 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
 import msgspec
 
 from lamington.core.errors import LamingtonError
 from lamington.gateway.definition_schemas import MODEL_PLACE
 from lamington.gateway.entities import RestApi
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 VALUES_EXPLAINED_MAX = 2_000
@@ -60,6 +62,8 @@ def compile_model(api: RestApi, name: str) -> ModelJudge:
     `date`, are not checked, save `uuid` (the behaviour of the validator whose sentences AWS shows).
     Differs: of a body with more than 2,000 values only that many are gone through for sentences.
     """
+    # Four megabytes that an engine without models need not have.
+    import jsonschema_rs
 
     def retrieve(uri: str) -> dict[str, Any]:
         found = _MODEL.fullmatch(uri)
@@ -96,6 +100,13 @@ def compile_model(api: RestApi, name: str) -> ModelJudge:
     return ModelJudge(accepts, faults)
 
 
+def is_schema(schema: Mapping[str, Any]) -> bool:
+    """Whether an object is a schema of draft 4, whatever `$schema` it names."""
+    import jsonschema_rs
+
+    return jsonschema_rs.meta.is_valid({**schema, "$schema": DRAFT_4})
+
+
 def _document(api: RestApi, name: str) -> dict[str, Any]:
     model = api.models.get(name)
     if model is None:
@@ -110,7 +121,7 @@ def _document(api: RestApi, name: str) -> dict[str, Any]:
     return {key: each for key, each in document.items() if key != "id"} | {"$schema": DRAFT_4}
 
 
-def _first_fault(validator: jsonschema_rs.Draft4Validator, value: Any) -> str:
+def _first_fault(validator: "jsonschema_rs.Draft4Validator", value: Any) -> str:
     """What the judge itself says, for a value that was not gone through to the end."""
     try:
         for error in validator.iter_errors(value):
@@ -134,13 +145,13 @@ class _Report:
     faults: list[str] = field(default_factory=list)
     counted: list[int] = field(default_factory=lambda: [0])
 
-    def accepts(self, schema: Any, resolver: jsonschema_rs.Resolver, value: Any) -> bool:
+    def accepts(self, schema: Any, resolver: "jsonschema_rs.Resolver", value: Any) -> bool:
         part = _Report(counted=self.counted)
         _process(schema, resolver, value, part)
         return not part.faults
 
 
-def _process(schema: Any, resolver: jsonschema_rs.Resolver, value: Any, report: _Report) -> None:
+def _process(schema: Any, resolver: "jsonschema_rs.Resolver", value: Any, report: _Report) -> None:
     """Go through the keywords by name, then the members unless there is a fault by then."""
     report.counted[0] += 1
     if report.counted[0] > VALUES_EXPLAINED_MAX:
@@ -162,7 +173,7 @@ def _process(schema: Any, resolver: jsonschema_rs.Resolver, value: Any, report: 
 
 
 def _process_members(
-    schema: Mapping[str, Any], resolver: jsonschema_rs.Resolver, value: Any, report: _Report
+    schema: Mapping[str, Any], resolver: "jsonschema_rs.Resolver", value: Any, report: _Report
 ) -> None:
     if isinstance(value, list):
         for index, item in enumerate(value):
@@ -197,6 +208,8 @@ def _member_schemas(schema: Mapping[str, Any], name: str) -> list[Mapping[str, A
 
 
 def _holds(schema: dict[str, Any], value: Any) -> bool:
+    import jsonschema_rs
+
     return jsonschema_rs.is_valid(
         schema, value, draft=jsonschema_rs.Draft4, formats=dict(_FORMATS), offline=True
     )
@@ -205,7 +218,7 @@ def _holds(schema: dict[str, Any], value: Any) -> bool:
 def _combined(
     keyword: str,
     schema: Mapping[str, Any],
-    resolver: jsonschema_rs.Resolver,
+    resolver: "jsonschema_rs.Resolver",
     value: Any,
     report: _Report,
 ) -> None:
