@@ -50,12 +50,16 @@ class HandlerFailed(Exception):
 
 
 class FakeInvoker:
-    """Runs handlers in process, by the Invoke API's contract; `gate` holds answers back."""
+    """Runs handlers in process, by the Invoke API's contract; `gate` holds answers back.
+
+    `request_id` is that of each success.
+    """
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self.handlers = dict(handlers)
         self.invocations: list[Invocation] = []
         self.gate: asyncio.Event | None = None
+        self.request_id = ""
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         self.invocations.append(invocation)
@@ -76,7 +80,7 @@ class FakeInvoker:
             payload = msgspec.json.encode(failure.payload)
             return InvocationResult(status=200, payload=payload, function_error="Unhandled")
         payload = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
-        return InvocationResult(status=200, payload=payload)
+        return InvocationResult(status=200, payload=payload, request_id=self.request_id)
 
     def _event(self, invocation: Invocation) -> Any:
         if len(invocation.payload) > REQUEST_PAYLOAD_MAX_BYTES:

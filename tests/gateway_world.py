@@ -16,6 +16,7 @@ from lamington.functions.invoke import Invocation, InvocationResult
 from lamington.gateway.cache import CacheStore
 from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
 from lamington.gateway.entities import RestApi, Stage
+from lamington.gateway.operations.api_keys import ApiKeyOperations
 from lamington.gateway.operations.caches import CacheOperations
 from lamington.gateway.operations.changes import ChangeOperations
 from lamington.gateway.operations.documentation import DocumentationOperations
@@ -25,8 +26,13 @@ from lamington.gateway.operations.models import ModelOperations
 from lamington.gateway.operations.rest_apis import RestApiOperations
 from lamington.gateway.operations.stages import StageOperations
 from lamington.gateway.operations.tables import GatewayTables
+from lamington.gateway.operations.usage_plans import UsagePlanOperations, stage_finder
 from lamington.gateway.operations.validators import ValidatorOperations
 from lamington.gateway.pipeline import RestDataPlane
+from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas
+from lamington.gateway.throttling import Buckets
+from lamington.gateway.usage_plans import UsagePlans
+from lamington.gateway.v2.tables import V2Tables
 from lamington.stack.entities import ValidationError
 
 SCOPE = Scope(account_id="123456789012", region="eu-west-1")
@@ -39,7 +45,7 @@ LAMBDA_URI = (
 class GatewayWorld:
     """An AwsCaller of API Gateway alone; `serving` is what the data plane serves."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, quotas: ServiceQuotas = DEFAULT_QUOTAS) -> None:
         self.store = Store(directory)
         self.clock = ManualClock()
         self.data_plane = RestDataPlane(clock=self.clock, ids=Ids())
@@ -55,12 +61,25 @@ class GatewayWorld:
             ids=ids,
             data_plane=self.data_plane,
             compile_stage=self._compile_stage,
+            quotas=quotas,
         )
+        self.plans = UsagePlans(store=self.store, clock=self.clock, buckets=Buckets(self.clock))
+        find_stage = stage_finder(tables, V2Tables(self.store))
         self._operations: dict[str, Callable[[Params, Scope], Any]] = {
             **RestApiOperations(
-                tables=tables, clock=self.clock, ids=ids, withdraw=self.data_plane.withdraw
+                tables=tables,
+                clock=self.clock,
+                ids=ids,
+                withdraw=self.data_plane.withdraw,
+                quotas=quotas,
             ).operations(),
-            **MethodOperations(tables=tables, ids=ids).operations(),
+            **MethodOperations(tables=tables, ids=ids, quotas=quotas).operations(),
+            **ApiKeyOperations(
+                plans=self.plans, clock=self.clock, ids=ids, quotas=quotas
+            ).operations(),
+            **UsagePlanOperations(
+                plans=self.plans, clock=self.clock, ids=ids, find_stage=find_stage, quotas=quotas
+            ).operations(),
             **ChangeOperations(tables=tables).operations(),
             **ModelOperations(tables=tables, ids=ids).operations(),
             **ValidatorOperations(tables=tables, ids=ids).operations(),

@@ -1,6 +1,6 @@
 """A small API in service whose journal writes to a real log store and real metrics."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from lamington.core.store import Store
 from lamington.functions.distribution import Distribution
 from lamington.functions.log_store import LogStore
 from lamington.functions.metrics import Metrics
-from lamington.gateway.completed import Completed, journaling
+from lamington.gateway.completed import journaling
 from lamington.gateway.entities import Method
 from lamington.gateway.journal import NAMESPACE, Journal
 from lamington.gateway.pipeline import RestDataPlane
@@ -85,7 +85,3 @@ def observed_gateway(
 
 def _answer(event: Any) -> dict[str, Any]:
     return {"statusCode": 201, "body": "made"}
-
-
-def watched(seen: list[Completed]) -> Callable[[Completed], None]:
-    return seen.append

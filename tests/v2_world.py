@@ -11,6 +11,7 @@ from botocore.model import ListShape, MapShape, ServiceModel, Shape, StructureSh
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Ids, ManualClock
 from lamington.core.store import Store
+from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas
 from lamington.gateway.v2.entities import Api, Stage
 from lamington.gateway.v2.operations.control_plane import V2ControlPlane
 from lamington.gateway.v2.tables import V2Tables
@@ -42,7 +43,7 @@ class RecordingPlane:
 class V2World:
     """An AwsCaller of API Gateway's version 2 alone; the planes tell what is in service."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, quotas: ServiceQuotas = DEFAULT_QUOTAS) -> None:
         self.store = Store(directory)
         self.clock = ManualClock()
         self.http = RecordingPlane()
@@ -55,6 +56,7 @@ class V2World:
             clock=self.clock,
             ids=Ids(),
             flush_authorizers=lambda api_id, stage: self.flushed.append((api_id, stage)),
+            quotas=quotas,
         )
         self._operations = self.control.operations()
 

@@ -201,7 +201,7 @@ def test_import_with_warnings_fails_where_that_is_asked_for(stage: Stage) -> Non
         stage.client.import_api_keys, body=body, format="csv", failOnWarnings=True
     )
     assert code == "BadRequestException"
-    assert "at least 20 characters" in message
+    assert "at least 30 characters" in message
     assert stage.client.get_api_keys(nameQuery="good")["items"] == []
     done = stage.client.import_api_keys(body=body, format="csv")
     assert len(done["ids"]) == 1

@@ -182,19 +182,22 @@ def print_explanation(document: Document, output: Output) -> None:
     response, request = document["response"] or {}, document["request"]
     status = int(response.get("status", 0))
     colour = "green" if status < 400 else "yellow" if status < 500 else "red"
-    canary = " canary" if document["canary"] else ""
+    told = " canary" if document["canary"] else ""
+    if document["connection_id"]:
+        told = f"  connection {document['connection_id']}"
     output.write(
         f"{output.paint_data(request['method'], 'bold')} {_address(request)}"
         f" {output.paint_data('→ ' + str(status), 'bold', colour)}"
         f"  {document['latency_ms']:.1f} ms{_integration_time(document)}"
         f"  {document['api_name'] or document['api']}"
-        f" {document['stage']}{canary}  {output.paint_data(document['request_id'], 'dim')}"
+        f" {document['stage']}{told}  {output.paint_data(document['request_id'], 'dim')}"
     )
     for name, value in request["headers"]:
         output.write(f"    {name}: {value}")
     _print_text(request["body"], output)
     if document["resource"] is None:
-        output.write("  no method of the API takes it; there are:")
+        what = "method" if document["protocol"] == "REST" else "route"
+        output.write(f"  no {what} of the API takes it; there are:")
         for each in document["methods"]:
             output.write(f"    {each}")
     for step in document["steps"]:
@@ -219,7 +222,7 @@ def _integration_time(document: Document) -> str:
 
 
 def _address(request: Document) -> str:
-    query = urllib.parse.urlencode([(name, value) for name, value in request["query"]])
+    query = urllib.parse.urlencode([(name, value) for name, value in request["query"]], safe="*")
     return f"{request['path']}?{query}" if query else str(request["path"])
 
 
@@ -257,7 +260,7 @@ def _print_value(key: str, value: Any, output: Output) -> None:
     if isinstance(value, Mapping):
         output.write(f"    {label}")
         for name, each in _flat(value):
-            output.write(f"      {name}: {each}")
+            output.write(f"      {name}: {'(none)' if each is None else each}")
     elif key in ("body", "input", "output") and isinstance(value, str):
         output.write(f"    {label}")
         _print_text(value, output, "      ")
@@ -305,16 +308,17 @@ def _text_of(*names: str) -> Callable[[Document], str]:
 
 
 _SAID: Mapping[str, tuple[str, ...]] = {
-    "match": ("method", "resource"),
+    "match": ("method", "resource", "why"),
+    "cors": ("decision",),
     "policy": ("decision",),
-    "authorizer": ("name", "kind", "decision"),
+    "authorizer": ("authorizer_name", "kind", "decision"),
     "usage_plan": ("plan", "decision", "why"),
     "throttle": ("level", "decision"),
     "cache": ("state",),
     "integration_request": ("method", "uri"),
     "integration_response": ("status", "function_error"),
     "response_selection": ("status", "why"),
-    "method_response": ("status",),
+    "method_response": ("status", "why"),
     "gateway_response": ("type", "status", "why", "hint"),
 }
 """The values of a step that stand in its own line."""

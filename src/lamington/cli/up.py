@@ -31,7 +31,8 @@ LOG_ENTRIES_SHOWN_PER_S = 20
 # What is true of every service on this machine; docs/differences.md has the reasons.
 ALWAYS_DIFFERENT = (
     "functions use this machine's network and processors, and its programs and libraries in /usr",
-    "requests are not signed or refused for lack of permission, save Lambda's resource policies",
+    "unknown access keys are believed and policies of identities are not asked, save by"
+    " `--auth enforce`",
 )
 
 

@@ -3,7 +3,8 @@
 In a header or in the query. Left to others: what the signer may do, and how each service words a
 refusal.
 
-Differs: signatures of version 4A (ECDSA) are not read.
+Differs: signatures of version 4A (ECDSA) are not read; a body that is signed as `UNSIGNED-PAYLOAD`
+or in chunks is taken as it comes.
 """
 
 import hashlib

@@ -186,7 +186,12 @@ class Engine:
             web_socket=self.gateway.web_socket,
             domains=self.gateway.domains,
         )
-        self.explanations = Explanations(self.gateway.rest, settings.explain_ring)
+        self.explanations = Explanations(
+            rest=self.gateway.rest,
+            http=self.gateway.http,
+            web_socket=self.gateway.web_socket,
+            kept=settings.explain_ring,
+        )
         self.invoker.credentials = identity.role_credentials
         recursion = RecursionOperations(self._registry)
         self.invoker.notice = self._notice

@@ -45,6 +45,7 @@ from lamington.gateway.operations.vpc_links import VpcLinkOperations
 from lamington.gateway.permits import Permissions
 from lamington.gateway.pipeline import RestDataPlane
 from lamington.gateway.service_integrations import ServiceDoor, ServiceParts
+from lamington.gateway.service_quotas import parse_service_quotas
 from lamington.gateway.templates import Problem
 from lamington.gateway.throttling import Buckets
 from lamington.gateway.usage_plans import UsagePlans
@@ -85,6 +86,7 @@ class Gateway:
         settings, clock, ids = given.settings, given.clock, given.ids
         self._given = given
         self._client = HttpClient()
+        self._quotas = parse_service_quotas(setting_pairs("api_quotas", settings.api_quotas))
         self._tables = GatewayTables(given.store)
         self._v2_tables = V2Tables(given.store)
         self.domains = Domains(given.store)
@@ -126,6 +128,7 @@ class Gateway:
             ids=ids,
             data_plane=self.rest,
             compile_stage=self._compile_stage,
+            quotas=self._quotas,
         )
         self._v2 = V2ControlPlane(
             tables=self._v2_tables,
@@ -133,6 +136,7 @@ class Gateway:
             clock=clock,
             ids=ids,
             flush_authorizers=self._authorization.caches.flush,
+            quotas=self._quotas,
             tag_holders={"domainnames": self.domains},
         )
 
@@ -159,6 +163,7 @@ class Gateway:
             door=given.door,
             roles=AssumedRoles(given.caller, given.clock),
             endpoints=setting_pairs("endpoints", given.settings.endpoints),
+            signers=given.signers,
         )
 
     def _collect_http_parts(self) -> HttpApiParts:
@@ -214,9 +219,15 @@ class Gateway:
         tables, clock, ids = self._tables, self._given.clock, self._given.ids
         timeout_max_ms = self._given.settings.integration_timeout_max_ms
         find_stage = stage_finder(tables, self._v2_tables)
-        api_keys = ApiKeyOperations(plans=self._plans, clock=clock, ids=ids)
+        api_keys = ApiKeyOperations(
+            plans=self._plans, clock=clock, ids=ids, quotas=self._quotas
+        )
         usage_plans = UsagePlanOperations(
-            plans=self._plans, clock=clock, ids=ids, find_stage=find_stage
+            plans=self._plans,
+            clock=clock,
+            ids=ids,
+            find_stage=find_stage,
+            quotas=self._quotas,
         )
         rest_apis = RestApiOperations(
             tables=tables,
@@ -229,12 +240,12 @@ class Gateway:
                 "clientcertificates": self._certificates,
                 "apikeys": api_keys,
                 "usageplans": usage_plans,
-                "domainnames": self.domains,
             },
             timeout_max_ms=timeout_max_ms,
             throttle=Throttle(
                 rate_limit=self._buckets.default_rate, burst_limit=self._buckets.default_burst
             ),
+            quotas=self._quotas,
         )
         authorizers = self._authorization
         domains_v2 = DomainOperationsV2(
@@ -245,7 +256,9 @@ class Gateway:
         )
         parts = (
             rest_apis,
-            MethodOperations(tables=tables, ids=ids, timeout_max_ms=timeout_max_ms),
+            MethodOperations(
+                tables=tables, ids=ids, timeout_max_ms=timeout_max_ms, quotas=self._quotas
+            ),
             ChangeOperations(tables=tables, timeout_max_ms=timeout_max_ms),
             ModelOperations(tables=tables, ids=ids),
             ValidatorOperations(tables=tables, ids=ids),

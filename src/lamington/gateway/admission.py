@@ -11,6 +11,7 @@ from typing import NoReturn
 from lamington.core.aws import Scope
 from lamington.gateway.entities import Method, Resource, RestApi, Stage
 from lamington.gateway.mapping import Gate, MethodRequest
+from lamington.gateway.recording import record_throttle
 from lamington.gateway.responses import Refusal
 from lamington.gateway.throttling import Buckets, TokenBucket
 from lamington.gateway.usage_plans import Subscription, UsagePlans
@@ -148,9 +149,7 @@ def _refuse(place: Place, level: Level, request: MethodRequest) -> NoReturn:
     """AWS: execution logs; recorded for a stage, likely for the account."""
     bucket = level.bucket
     if request.recording is not None:
-        request.recording.add(
-            "throttle", level=level.name, rate=bucket.rate, burst=bucket.burst, decision="throttled"
-        )
+        record_throttle(request.recording, level.name, bucket, admitted=False)
     raise Refusal(
         f"Key throttle limit exceeded for {place}. {_limits(bucket)}", response_type="THROTTLED"
     )
@@ -163,13 +162,7 @@ def _limits(bucket: TokenBucket) -> str:
 def _record_levels(request: MethodRequest, levels: Sequence[Level]) -> None:
     assert request.recording is not None
     for level in levels:
-        request.recording.add(
-            "throttle",
-            level=level.name,
-            rate=level.bucket.rate,
-            burst=level.bucket.burst,
-            decision="admitted",
-        )
+        record_throttle(request.recording, level.name, level.bucket)
 
 
 def _compile_keyed(
@@ -211,6 +204,7 @@ def _compile_keyed(
         for level in levels:
             if not level.bucket.take():
                 _give_back(bucket, subscription, levels, level)
+                _record_plan(place, value, subscription, request, "allowed", "")
                 _refuse(place, level, request)
         if request.recording is not None:
             _record_plan(place, value, subscription, request, "allowed", "")

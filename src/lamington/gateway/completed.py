@@ -12,6 +12,7 @@ import msgspec
 
 from lamington.gateway.deployment import MethodProgram, StageProgram
 from lamington.gateway.execution_logs import Execution, render_log
+from lamington.gateway.explain import Answer, Asked, Explained, ServedStage
 from lamington.gateway.integrations import IntegrationResponse
 from lamington.gateway.journal import Journal, Series, Sinks, stream_name
 from lamington.gateway.mapping import (
@@ -180,6 +181,48 @@ def execution_of(completed: Completed) -> Execution:
         took_s=completed.latency_s,
         tracing=stage is not None and stage.tracing,
     )
+
+
+def explained_of(completed: Completed) -> Explained:
+    """What is told of a recorded request to those who watch."""
+    request, program, method = completed.request, completed.program, completed.method
+    answer, recording = completed.answer, request.recording
+    assert answer is not None
+    assert recording is not None
+    return Explained(
+        protocol="REST",
+        at=served_stage(program),
+        request_id=request.request_id,
+        time=request.moment.text,
+        asked=Asked(
+            method=request.method,
+            path=request.context_path,
+            query=request.query,
+            headers=request.fields,
+            body=request.body,
+        ),
+        taken_by=None if method is None else (method.http_method, method.route.resource_path),
+        there=lambda: (
+            f"{each.http_method} {each.route.resource_path}" for each in program.methods.values()
+        ),
+        recording=recording,
+        refusal=completed.refusal,
+        answer=Answer(
+            status=answer.status,
+            headers=answer.headers,
+            body=None if answer.stream is not None else answer.body,
+        ),
+        latency_s=completed.latency_s,
+        integration_s=completed.integration_s,
+        is_canary=request.is_canary == "true",
+        secrets=(request.usage_key, str(request.identity.get("apiKey") or "")),
+    )
+
+
+def served_stage(program: StageProgram) -> ServedStage:
+    """The stage that a program is of."""
+    name = "" if program.records is None else program.records.api_name
+    return ServedStage(api_id=program.api_id, api_name=name, stage=program.stage_name)
 
 
 class ContextOf:

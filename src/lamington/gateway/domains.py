@@ -153,11 +153,13 @@ class Domains:
             self.names.delete(scope, row.domain_name)
         self._read(scope, row.domain_name)
 
-    def tags(self, scope: Scope, domain_name: str) -> dict[str, str]:
-        return dict(self.require(scope, domain_name).tags)
+    def tags(self, scope: Scope, row_id: str) -> dict[str, str]:
+        """The tags of a domain name, which an ARN has with a plus and its id if it is private."""
+        return dict(self.require(scope, row_id.partition("+")[0]).tags)
 
-    def put_tags(self, scope: Scope, domain_name: str, tags: dict[str, str]) -> None:
-        self.put(scope, replace(self.require(scope, domain_name), tags=tags))
+    def put_tags(self, scope: Scope, row_id: str, tags: dict[str, str]) -> None:
+        row = self.require(scope, row_id.partition("+")[0])
+        self.put(scope, replace(row, tags=tags))
 
     def mapping(self, scope: Scope, domain_name: str, key: str) -> ApiMapping | None:
         """The mapping of a domain name for exactly this key."""
@@ -311,9 +313,10 @@ def require_mapping_key(key: str) -> str:
 
 
 def domain_arn(row: DomainName, scope: Scope) -> str:
-    """The ARN of a domain name; that of a private one has its id too."""
-    name = f"{row.domain_name}+{row.domain_name_id}" if row.domain_name_id else row.domain_name
-    return f"arn:{scope.partition}:apigateway:{scope.region}::/domainnames/{name}"
+    """The ARN of a domain name; that of a private one has its account and its id too."""
+    if row.domain_name_id:
+        return scope.arn("apigateway", f"/domainnames/{row.domain_name}+{row.domain_name_id}")
+    return f"arn:{scope.partition}:apigateway:{scope.region}::/domainnames/{row.domain_name}"
 
 
 def generated_names(row: DomainName, scope: Scope) -> Mapping[str, str]:

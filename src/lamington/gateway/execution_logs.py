@@ -92,9 +92,13 @@ def render_log(execution: Execution, level: int, data_trace: bool) -> Iterator[t
     """The events of a stage's log as (milliseconds, text): what the method's level takes.
 
     AWS: API Gateway developer guide, CloudWatch logs; recorded lines. A method that logs errors
-    alone logs nothing of a request without one.
-    Differs: which of the lines stay without data trace is not all recorded.
+    alone logs nothing of a request without one; a request that does not come as far as its
+    Lambda authorizer, for want of a token, is not logged at all.
+    Differs: which of the lines stay without data trace is not all recorded; a cache hit has no
+    line of its own.
     """
+    if _is_untold(execution):
+        return
     lines = [Line(0.0, f"Extended Request Id: {execution.request.extended_request_id}")]
     lines += _execution_lines(execution, plans=True)
     lines += _closing_lines(execution)
@@ -108,6 +112,16 @@ def render_log(execution: Execution, level: int, data_trace: bool) -> Iterator[t
     began_ms = execution.request.moment.epoch_ms
     for line in lines:
         yield began_ms + int(line.at_s * 1000), prefix + cut(line.text)
+
+
+def _is_untold(execution: Execution) -> bool:
+    """AWS: configure a Lambda authorizer: a token that is missing or fails validation."""
+    refusal = execution.refusal
+    return (
+        refusal is not None
+        and refusal.response_type == "UNAUTHORIZED"
+        and _last(execution.steps, "authorizer") is None
+    )
 
 
 def render_test_log(execution: Execution) -> str:
@@ -214,9 +228,9 @@ def _starting_lines(execution: Execution, at_s: float) -> Iterator[Line]:
     body = request.body.decode("utf-8", "replace")
     query = query_values(request.query)[0]
     for text in (
-        f"Method request path: {_braced(decoded_path_parameters(request))}",
-        f"Method request query string: {_braced(query)}",
-        f"Method request headers: {_braced(request.headers)}",
+        f"Method request path: {braced(decoded_path_parameters(request))}",
+        f"Method request query string: {braced(query)}",
+        f"Method request headers: {braced(request.headers)}",
         f"Method request body before transformations: {body}",
     ):
         yield Line(at_s, text, TRACE)
@@ -233,7 +247,7 @@ def _step_lines(execution: Execution, step: Step) -> Iterator[Line]:
             headers = _endpoint_headers(execution, uri, values.get("headers") or {})
             body = values.get("body", "")
             yield Line(step.at_s, f"Endpoint request URI: {uri}", TRACE)
-            yield Line(step.at_s, f"Endpoint request headers: {_braced(headers)}", TRACE)
+            yield Line(step.at_s, f"Endpoint request headers: {braced(headers)}", TRACE)
             yield Line(step.at_s, f"Endpoint request body after transformations: {body}", TRACE)
             yield Line(step.at_s, f"Sending request to {uri}", TRACE)
         case "integration_response" if _endpoint(execution):
@@ -242,7 +256,7 @@ def _step_lines(execution: Execution, step: Step) -> Iterator[Line]:
                 step.at_s, f"Received response. Status: {status}, Integration latency: {latency} ms"
             )
             headers = _answered_headers(execution, values)
-            yield Line(step.at_s, f"Endpoint response headers: {_braced(headers)}", TRACE)
+            yield Line(step.at_s, f"Endpoint response headers: {braced(headers)}", TRACE)
             body = values.get("body", "")
             yield Line(step.at_s, f"Endpoint response body before transformations: {body}", TRACE)
         case _:
@@ -263,6 +277,8 @@ def _authorizer_lines(execution: Execution, step: Step) -> Iterator[Line]:
         uri = values.get("uri")
         if uri:
             yield Line(at_s, f"Endpoint request URI: {uri}", TRACE)
+            headers = _authorizer_headers(execution)
+            yield Line(at_s, f"Endpoint request headers: {braced(headers)}", TRACE)
         text = f"Endpoint request body after transformations: {values.get('input', '')}"
         yield Line(at_s, text, TRACE)
         if uri:
@@ -290,7 +306,7 @@ def _answer_lines(execution: Execution) -> Iterator[Line]:
         body = execution.answer.body.decode("utf-8", "replace")
         headers = _own_headers(execution.answer)
     yield Line(at_s, f"Method response body after transformations: {body}", TRACE)
-    yield Line(at_s, f"Method response headers: {_braced(headers)}", TRACE)
+    yield Line(at_s, f"Method response headers: {braced(headers)}", TRACE)
     yield Line(at_s, "Successfully completed execution")
 
 
@@ -306,7 +322,7 @@ def _refusal_lines(execution: Execution, refusal: Refusal, *, hinted: bool) -> I
     yield Line(at_s, kind, ERROR)
     body = answer.body.decode("utf-8", "replace")
     yield Line(at_s, f"Gateway response body: {body}", TRACE)
-    yield Line(at_s, f"Gateway response headers: {_braced(_own_headers(answer))}", TRACE)
+    yield Line(at_s, f"Gateway response headers: {braced(_own_headers(answer))}", TRACE)
 
 
 def _own_headers(answer: MethodResponse) -> dict[str, str]:
@@ -317,6 +333,17 @@ def _endpoint(execution: Execution) -> str:
     """The address that was called; "" for a mock."""
     step = _last(execution.steps, "integration_request")
     return "" if step is None else str(step.values.get("uri", ""))
+
+
+def _authorizer_headers(execution: Execution) -> dict[str, str]:
+    """Differs: nothing is signed here, so that there is no signature and no token."""
+    at = datetime.fromtimestamp(execution.request.moment.epoch_ms / 1000, UTC)
+    return {
+        "X-Amz-Date": f"{at:%Y%m%dT%H%M%SZ}",
+        "x-amzn-apigateway-api-id": execution.route.api_id,
+        "Accept": "application/json",
+        "User-Agent": f"AmazonAPIGateway_{execution.route.api_id}",
+    }
 
 
 def _endpoint_headers(
@@ -373,7 +400,8 @@ def _last(steps: Sequence[Step], name: str) -> Step | None:
     return next((step for step in reversed(steps) if step.name == name), None)
 
 
-def _braced(values: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
+def braced(values: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
+    """Headers and parameters as the log writes them, its secrets masked."""
     pairs = values.items() if isinstance(values, Mapping) else values
     shown = (
         f"{name}={mask(value) if name.lower() in SECRET_HEADERS else value}"

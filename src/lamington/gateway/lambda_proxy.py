@@ -28,6 +28,8 @@ from lamington.gateway.mapping import (
 )
 from lamington.gateway.responses import MethodResponse, Refusal, bad_gateway
 
+SIGNATURE_BEGINS = "AWS4-HMAC-SHA256"
+
 
 class _ClientIdentity(msgspec.Struct, rename="camel"):
     """Nobody but the client: the usual case, which costs no dict."""
@@ -92,7 +94,8 @@ def compile_proxy_event(
 ) -> Callable[[MethodRequest], IntegrationRequest]:
     """Compile the making of a Lambda proxy event, payload format 1.0.
 
-    AWS: API Gateway developer guide, Lambda proxy integrations; empty maps are null.
+    AWS: API Gateway developer guide, Lambda proxy integrations; empty maps are null. Known issues:
+    `Authorization` is dropped where it is a signature.
     Differs: `X-Forwarded-Port` and `X-Forwarded-Proto` say 443 and https, as on AWS, whatever
     the client used; `domainName` has the port that the client gave.
     """
@@ -111,12 +114,16 @@ def compile_proxy_event(
                 else request.body.decode("utf-8", "replace")
             )
         host = request.host
+        headers, values = request.headers, multi_value_headers(request)
+        if "authorization" in known and known["authorization"].startswith(SIGNATURE_BEGINS):
+            headers = {name: headers[name] for name in headers if name != "Authorization"}
+            values.pop("Authorization", None)
         event = _ProxyEvent(
             route.resource_path,
             request.path,
             request.method,
-            request.headers or None,
-            multi_value_headers(request) or None,
+            headers or None,
+            values or None,
             query or None,
             queries or None,
             request.path_parameters or None,

@@ -52,6 +52,8 @@ class LambdaStreamIntegration:
     """Invokes a function by InvokeWithResponseStream and reads the head of what it answers.
 
     The body of its response is the head's JSON text; the stream is what follows the head.
+
+    Differs: a stream has no limit of bandwidth and none of silence; its deadline ends it.
     """
 
     __slots__ = ("_function_arn", "_invoker", "_permit", "_timeout_s", "uri")

@@ -230,6 +230,7 @@ class RouteConstants:
     stage: str
     deployment_id: str
     variables: Mapping[str, str]
+    is_traced: bool = False
 
 
 def context_values(route: RouteConstants, request: MethodRequest) -> dict[str, Any]:
@@ -262,6 +263,8 @@ def context_values(route: RouteConstants, request: MethodRequest) -> dict[str, A
         values["authorizer"] = request.authorizer
     if request.is_canary:
         values["isCanaryRequest"] = request.is_canary
+    if route.is_traced:
+        values["xrayTraceId"] = request.trace_id.partition(";")[0].removeprefix("Root=")
     return values
 
 

@@ -7,30 +7,35 @@ an address names is known before a request comes here.
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
 
 from lamington.core.clock import Calendar, Clock, Ids
 from lamington.core.http import Headers, Request, Response
 from lamington.core.sigv4 import IncompleteSignature, incomplete_message
-from lamington.gateway.completed import Completed, execution_of
+from lamington.gateway.completed import Completed, execution_of, explained_of, served_stage
 from lamington.gateway.deployment import MethodProgram, StageProgram
 from lamington.gateway.entities import PAYLOAD_MAX_BYTES, REQUEST_LINE_AND_HEADERS_MAX_BYTES
 from lamington.gateway.execution_logs import render_test_log
-from lamington.gateway.integrations import IntegrationRequest, IntegrationResponse
+from lamington.gateway.explain import ServedStage, Watch
 from lamington.gateway.mapping import NO_IDENTITY, MethodRequest, receive_headers
-from lamington.gateway.recording import Recording
+from lamington.gateway.recording import (
+    Recording,
+    record_answer,
+    record_integration_request,
+    record_integration_response,
+)
 from lamington.gateway.responses import MethodResponse, Refusal
 from lamington.gateway.router import Match
 
 Report = Callable[[str, str, str], None]
 """Takes method, path and reason of a request that ends in a 5xx of the gateway's own."""
 
-Watch = Callable[[Completed], None]
-"""Is shown a request when it has been answered."""
-
 FAILURES_KEPT = 100
+
+_TEST_IDENTITY = {"apiKey": "test-invoke-api-key", "apiKeyId": "test-invoke-api-key-id"}
+"""AWS: recorded; who calls TestInvokeMethod is not in it here."""
 
 _TEST_RESPONSE_HEADERS = frozenset({"x-amzn-requestid", "x-amz-apigw-id"})
 
@@ -65,7 +70,7 @@ class RestDataPlane:
         clock: Clock,
         ids: Ids,
         report: Report | None = None,
-        journal: Watch | None = None,
+        journal: Callable[[Completed], None] | None = None,
         forget: Callable[[str, str], None] | None = None,
     ) -> None:
         """`forget` is told of a stage that is withdrawn: what is cached of it goes with it."""
@@ -86,6 +91,10 @@ class RestDataPlane:
     def deploy(self, program: StageProgram) -> None:
         """Put a program into service; requests in flight finish on the one that was there."""
         self.programs[program.api_id, program.stage_name] = program
+
+    def stages(self) -> Iterable[ServedStage]:
+        """The stages in service."""
+        return map(served_stage, self.programs.values())
 
     def withdraw(self, api_id: str, stage: str) -> None:
         self.programs.pop((api_id, stage), None)
@@ -148,7 +157,7 @@ class RestDataPlane:
         if watch is not None:
             completed.ended = self._monotonic()
             completed.answer = answer
-            watch(completed)
+            watch(explained_of(completed))
         return response
 
     def _find(self, api_id: str, stage: str, is_default: bool) -> StageProgram | None:
@@ -250,10 +259,12 @@ class RestDataPlane:
                 self.report(request.method, request.context_path, reason)
         answer = program.gateway_responses.response(refusal, request, route)
         if request.recording is not None:
-            _record_answer(
+            record_answer(
                 request.recording,
                 "gateway_response",
-                answer,
+                status=answer.status,
+                headers=answer.headers,
+                body=answer.body,
                 type=refusal.response_type,
                 why=refusal.message,
                 hint=refusal.hint,
@@ -288,6 +299,7 @@ class RestDataPlane:
         method_request, match = self._receive(program, request, path, False)
         method_request.headers = dict(request.headers.fields)
         method_request.host = "testPrefix.testDomainName"
+        method_request.identity = _TEST_IDENTITY
         method_request.path_parameters = (
             match.parameters if match is not None and match.target is method else {}
         )
@@ -335,16 +347,36 @@ async def perform(
     context = method.context(request)
     integration_request = method.map_request(request, context)
     if recording is not None:
-        _record_request(recording, method, integration_request)
+        record_integration_request(
+            recording,
+            uri=integration_request.uri or method.integration.uri,
+            method=integration_request.method,
+            headers=integration_request.headers or integration_request.parameters.headers.items(),
+            body=integration_request.body,
+        )
     completed.integration_began = monotonic()
     response = await method.integration.send(integration_request)
     completed.integration_ended = monotonic()
     completed.integration = response
     if recording is not None:
-        _record_response(recording, completed, response)
+        record_integration_response(
+            recording,
+            status=response.status,
+            headers=response.headers,
+            body=response.body,
+            latency_s=completed.integration_ended - completed.integration_began,
+            function_error=response.function_error,
+            request_id=response.request_id,
+        )
     answer = method.map_response(request, context, response)
     if recording is not None:
-        _record_answer(recording, "method_response", answer)
+        record_answer(
+            recording,
+            "method_response",
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.body,
+        )
     if cache is not None:
         cache.keep(request, answer)
     return answer
@@ -356,43 +388,6 @@ def _record_match(recording: Recording, method: MethodProgram, request: MethodRe
         resource=method.route.resource_path,
         method=method.http_method,
         path_parameters=dict(request.path_parameters),
-    )
-
-
-def _record_request(
-    recording: Recording, method: MethodProgram, request: IntegrationRequest
-) -> None:
-    values: dict[str, object] = {}
-    uri = request.uri or method.integration.uri
-    if uri:
-        values = {"method": request.method or "POST", "uri": uri}
-    recording.add(
-        "integration_request",
-        **values,
-        headers=dict(request.headers or request.parameters.headers),
-        body=_shown(request.body),
-    )
-
-
-def _record_answer(
-    recording: Recording, name: str, answer: MethodResponse, **values: object
-) -> None:
-    headers = dict(answer.headers)
-    recording.add(name, **values, status=answer.status, headers=headers, body=_shown(answer.body))
-
-
-def _record_response(
-    recording: Recording, completed: Completed, response: IntegrationResponse
-) -> None:
-    elapsed_s = completed.integration_ended - completed.integration_began
-    recording.add(
-        "integration_response",
-        status=response.status,
-        headers=dict(response.headers),
-        body=_shown(response.body),
-        latency_ms=round(elapsed_s * 1000),
-        function_error=response.function_error,
-        request_id=response.request_id,
     )
 
 
@@ -462,7 +457,3 @@ def _continued_trace(sent: str, root: str, parent: str) -> str:
     sampled = parts.get("Sampled") or ("1" if "Parent" in parts else "0")
     root = f"Root={parts['Root']}" if parts.get("Root") else root
     return f"{root};Parent={parts.get('Parent') or parent};Sampled={sampled}"
-
-
-def _shown(body: bytes) -> str:
-    return body.decode("utf-8", "replace")

@@ -71,6 +71,8 @@ def compile_response_mapping(
         request: MethodRequest, context: Context, response: IntegrationResponse
     ) -> MethodResponse:
         recording = request.recording
+        if response.request_id:
+            context.variable.values["awsEndpointRequestId"] = response.request_id
         outcome = select(response)
         if recording is not None:
             _record_selection(recording, integration, response, outcome)
@@ -87,7 +89,7 @@ def compile_response_mapping(
         if outcome.convert is not None and body:
             body, raw = outcome.convert(body, response, accept)
         if not outcome.templates:
-            return MethodResponse(outcome.status, headers, body)
+            return _respond(outcome, headers, body, context)
         template = _response_template(outcome.templates, accept)
         if template is None:
             return _respond(outcome, headers, body, context)
@@ -213,7 +215,9 @@ def _compile_selection(
     default: _Outcome | None = None
     patterns: list[tuple[JavaPattern, _Outcome]] = []
     for each in integration.responses:
-        outcome = _compile_outcome(each, each.status_code in declared, route, binary_types, note)
+        outcome = _compile_outcome(
+            each, each.status_code in declared, integration.type, route, binary_types, note
+        )
         if not each.selection_pattern:
             default = default or outcome
             continue
@@ -258,13 +262,14 @@ def _no_match(response: IntegrationResponse) -> _Outcome:
 def _compile_outcome(
     response: entities.IntegrationResponse,
     declared: bool,
+    kind: str,
     route: RouteConstants,
     binary_types: BinaryTypes,
     note: Note,
 ) -> _Outcome:
     headers = []
     for target, source in response.response_parameters.items():
-        name = response_header_name(target.removeprefix("method.response.header."))
+        name = _mapped_header_name(target.removeprefix("method.response.header."), kind)
         try:
             expression = compile_response_expression(source, route.variables)
         except TemplateError as error:
@@ -287,6 +292,13 @@ def _compile_outcome(
         pattern=response.selection_pattern,
         sources=response.response_parameters,
     )
+
+
+def _mapped_header_name(name: str, kind: str) -> str:
+    """AWS: known issues, the column of HTTP: there `Via` passes, and `Accept` does not."""
+    if kind == "HTTP" and name.lower() in ("accept", "via"):
+        return name if name.lower() == "via" else ""
+    return response_header_name(name)
 
 
 ResponseConversion = Callable[[bytes, IntegrationResponse, str], tuple[bytes, bool]]

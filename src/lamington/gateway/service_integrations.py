@@ -246,7 +246,10 @@ class ServiceIntegration:
         return self._as_json(request, answer)
 
     async def _credentials(self, request: IntegrationRequest) -> AwsCredentials | None:
-        """What to sign with; None for the user's own, towards AWS itself."""
+        """What to sign with; None for the user's own, towards AWS itself.
+
+        Differs: towards AWS itself the role is not assumed.
+        """
         if self._endpoint and (urlsplit(self._endpoint).hostname or "").endswith(
             (".amazonaws.com", ".amazonaws.com.cn")
         ):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from gateway_world import GatewayWorld
 
+from gateway_world import GatewayWorld
 from lamington.core.http import Request
 from lamington.gateway.entities import BadRequestException
 

@@ -5,7 +5,7 @@ from typing import Any
 from fakes_gateway import lambda_method
 from lamington.gateway.completed import Completed
 from lamington.gateway.entities import IntegrationResponse
-from lamington.gateway.explain import Document, LiveRequests, explain
+from lamington.gateway.explain import Document, Explained, LiveRequests, explain
 from observed_gateway import ObservedGateway, observed_gateway
 
 TOKEN = "Bearer abcdefghijklmnopqrst"
@@ -34,7 +34,7 @@ def mapped_method() -> Any:
 async def explained(
     world: ObservedGateway, target: str, *, show_secrets: bool = False, **request: Any
 ) -> Document:
-    seen: list[Completed] = []
+    seen: list[Explained] = []
     world.gateway.plane.watch = seen.append
     await world.gateway.send(target, **request)
     world.gateway.plane.watch = None

@@ -285,7 +285,7 @@ async def test_an_integration_that_is_not_emulated_is_500(kind: str, uri: str) -
     gateway = SmallGateway({"GET /": lambda_method(kind=kind, uri=uri)})
     response = await gateway.send("GET /")
     assert (response.status, response.body) == (500, b'{"message":"Internal server error"}')
-    assert "not emulated yet" in gateway.reports[0][2]
+    assert "cannot be" in gateway.reports[0][2]
     assert len(gateway.program.problems) == 1
 
 

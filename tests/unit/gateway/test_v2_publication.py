@@ -295,19 +295,3 @@ async def test_stage_that_served_nothing_is_deleted_too(world: V2World) -> None:
     await _stage(world, api_id)
     await world.call("DeleteStage", {"ApiId": api_id, "StageName": "dev"})
     assert (await world.call("GetStages", {"ApiId": api_id}))["Items"] == []
-
-
-async def test_nulls_are_kept_nowhere(world: V2World) -> None:
-    api_id = await world.api(
-        Tags={"a": None, "b": "1"}, CorsConfiguration={"AllowOrigins": [None, "*"]}
-    )
-    await world.integration(api_id, RequestParameters={"append:header.a": None})
-    await world.call(
-        "CreateStage",
-        {"ApiId": api_id, "StageName": "dev", "StageVariables": {"a": None}, "RouteSettings": None},
-    )
-    row = world.row(api_id)
-    assert row.tags == {"b": "1"}
-    assert row.cors is not None
-    assert row.cors.allow_origins == ("*",)
-    assert world.tables.require_stage(SCOPE, api_id, "dev").variables == {}

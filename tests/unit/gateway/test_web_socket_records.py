@@ -140,6 +140,46 @@ async def test_execution_log_tells_all_at_level_info(tmp_path: Path) -> None:
         await talk.plane.close()
 
 
+async def test_data_trace_shows_what_the_function_got_and_gave(tmp_path: Path) -> None:
+    traced = entities.RouteSettings(logging_level="INFO", data_trace_enabled=True)
+    with observed(tmp_path) as world:
+        talk = world.talk(
+            {"routes": ["join", "leave"], "stage": {"route_settings": {"join": traced}}}
+        )
+        connection = await talk.connect()
+        await talk.plane.attend(connection, '{"action":"join"}')
+        await talk.plane.attend(connection, '{"action":"leave"}')
+        world.journal.flush()
+        group = f"/aws/apigateway/{API_ID}/dev"
+        lines = [event.message for event in world.logs.read_events(SCOPE, group).events]
+        texts = [line.partition(") ")[2] for line in lines]
+        assert [text.partition(":")[0] for text in texts[4:10]] == [
+            "Endpoint request URI",
+            "Endpoint request headers",
+            "Endpoint request body after transformations",
+            "Sending request to https",
+            "Received response. Status",
+            "Endpoint response headers",
+        ]
+        assert texts[-1] == 'Endpoint response body before transformations: {"statusCode":200}'
+        assert not any("leave" in line for line in lines)
+        await talk.plane.close()
+
+
+async def test_without_data_trace_no_body_is_logged(tmp_path: Path) -> None:
+    settings = entities.RouteSettings(logging_level="INFO")
+    with observed(tmp_path) as world:
+        talk = world.talk({"routes": ["$default"], "stage": {"default_route_settings": settings}})
+        connection = await talk.connect()
+        await talk.plane.attend(connection, "secret")
+        world.journal.flush()
+        group = f"/aws/apigateway/{API_ID}/dev"
+        text = "\n".join(event.message for event in world.logs.read_events(SCOPE, group).events)
+        assert "Endpoint" not in text
+        assert "secret" not in text
+        await talk.plane.close()
+
+
 async def test_route_is_counted_only_with_detailed_metrics(tmp_path: Path) -> None:
     settings = entities.RouteSettings(detailed_metrics_enabled=True)
     with observed(tmp_path) as world:

@@ -22,6 +22,7 @@ from lamington.gateway.authorization.lambda_authorizers import (
     AuthorizerResult,
     LambdaAuthorizer,
     compile_lambda_authorizer,
+    record_kept,
 )
 from lamington.gateway.authorization.mutual_tls import compile_client_certificate
 from lamington.gateway.authorization.resource_policies import (
@@ -235,13 +236,11 @@ def _record_kept(
     decision: Decision,
 ) -> None:
     if request.recording is not None:
-        request.recording.add(
-            "authorizer",
+        record_kept(
+            request.recording,
             name=authorizer.authorizer.name,
             kind=authorizer.authorizer.type,
             authorizer_id=authorizer.authorizer.authorizer_id,
-            cached=True,
             decision=decision,
-            latency_ms=0,
             principal=result.principal_id,
         )

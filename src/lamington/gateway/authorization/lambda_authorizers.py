@@ -37,6 +37,7 @@ from lamington.gateway.mapping import (
     substitute_stage_variables,
 )
 from lamington.gateway.permits import Permissions, compile_permit
+from lamington.gateway.recording import Recording
 from lamington.gateway.responses import Refusal
 from lamington.gateway.templates import Note
 from lamington.gateway.vtl.java_regex import compile_java_regex
@@ -172,6 +173,11 @@ class AuthorizerFunction:
         )
 
     async def call(self, payload: bytes, trace_id: str) -> InvocationResult:
+        """Invoke the function; raises Refusal where it gives no result.
+
+        Differs: an authorizer that takes too long is AUTHORIZER_FAILURE; no record of AWS's
+        response type.
+        """
         if not self._permit():
             raise configuration_error(
                 "Invalid permissions on Lambda function",
@@ -198,6 +204,59 @@ class AuthorizerFunction:
                 raise unauthorized("The authorizer said `Unauthorized`")
             raise configuration_error("Authorizer error", f"the function failed: {message}")
         return result
+
+
+def record_asked(
+    recording: Recording,
+    *,
+    name: str,
+    kind: str,
+    authorizer_id: str,
+    uri: str,
+    event: bytes,
+    output: bytes,
+    decision: str,
+    error: str,
+    latency_s: float,
+    principal: str,
+) -> None:
+    """Record what an authorizer's function was asked and what came of it, for any kind of API."""
+    recording.add(
+        "authorizer",
+        name=name,
+        kind=kind,
+        authorizer_id=authorizer_id,
+        cached=False,
+        uri=uri,
+        input=event.decode(),
+        output=output.decode("utf-8", "replace"),
+        decision=decision,
+        error=error,
+        latency_ms=round(latency_s * 1000),
+        principal=principal,
+    )
+
+
+def record_kept(
+    recording: Recording,
+    *,
+    name: str,
+    kind: str,
+    authorizer_id: str,
+    decision: str,
+    principal: str,
+) -> None:
+    """Record that what an authorizer said before still holds: nobody was asked."""
+    recording.add(
+        "authorizer",
+        name=name,
+        kind=kind,
+        authorizer_id=authorizer_id,
+        cached=True,
+        decision=decision,
+        latency_ms=0,
+        principal=principal,
+    )
 
 
 def unauthorized(why: str) -> Refusal:
@@ -525,18 +584,17 @@ class LambdaAuthorizer:
     ) -> None:
         if request.recording is None:
             return
-        request.recording.add(
-            "authorizer",
+        record_asked(
+            request.recording,
             name=self.authorizer.name,
             kind=self.authorizer.type,
             authorizer_id=self.authorizer.authorizer_id,
-            cached=False,
             uri=self.function.uri,
-            input=event.decode(),
-            output=output.decode("utf-8", "replace"),
+            event=event,
+            output=output,
             decision=decision,
             error=error,
-            latency_ms=round((self.clock.monotonic() - began) * 1000),
+            latency_s=self.clock.monotonic() - began,
             principal="" if result is None else result.principal_id,
         )
 

@@ -38,7 +38,6 @@ from lamington.gateway.v2.entities import (
     Route,
 )
 from lamington.gateway.v2.rules import (
-    INTEGRATIONS_MAX,
     require_authorizer,
     require_cors,
     require_integration,
@@ -384,8 +383,6 @@ class _Draft:
             return self.shared[reference]
         integration = self._read_integration(self._resolved(written), operation, before)
         require_integration("HTTP", integration)
-        if len(self.api.integrations) >= INTEGRATIONS_MAX:
-            raise BadRequestException(f"An API may have {INTEGRATIONS_MAX} integrations")
         self.api = replace(
             self.api,
             integrations={**self.api.integrations, integration.integration_id: integration},

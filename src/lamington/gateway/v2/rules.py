@@ -20,6 +20,7 @@ from lamington.gateway.entities import (
     ConflictException,
     NotFoundException,
 )
+from lamington.gateway.service_quotas import quota_message
 from lamington.gateway.v2.entities import (
     DEFAULT_ROUTE,
     DEFAULT_STAGE,
@@ -35,8 +36,9 @@ from lamington.gateway.v2.entities import (
     Stage,
 )
 
-INTEGRATIONS_MAX = 300
 AUDIENCES_MAX = 50
+AUTHORIZER_TTL_MAX_S = 3600
+MAX_AGE_MAX_S = 86_400
 SCOPES_MAX = 10
 VARIABLES_MAX = 100
 VARIABLE_NAME_MAX = 64
@@ -337,13 +339,13 @@ def _require_targets(parameters: Mapping[str, str], form: re.Pattern[str]) -> No
             raise BadRequestException(f"Operations on header {found[3]} are restricted")
 
 
-def require_room(integrations: Mapping[str, Integration]) -> None:
-    """Raise TooManyRequestsException where an API has all the integrations that it may have."""
-    if len(integrations) >= INTEGRATIONS_MAX:
-        raise TooManyRequestsException(
-            "Maximum number of Integrations for this API has been reached.  Please contact AWS if"
-            " you need additional Integrations."
-        )
+def require_room(count: int, quota: int, things: str) -> None:
+    """Raise TooManyRequestsException where an API would have more of something than it may.
+
+    AWS: recorded for integrations, with the two spaces.
+    """
+    if count > quota:
+        raise TooManyRequestsException(quota_message(things, "API"))
 
 
 def require_unused_integration(api: Api, integration_id: str) -> None:
@@ -383,6 +385,10 @@ def require_authorizer(api: Api, authorizer: Authorizer) -> None:
                 f"Authorizer name must be unique. Authorizer {authorizer.name} already exists in"
                 " this API."
             )
+    if not 0 <= (authorizer.result_ttl_s or 0) <= AUTHORIZER_TTL_MAX_S:
+        raise BadRequestException(
+            f"Authorizer result TTL must be between 0 and {AUTHORIZER_TTL_MAX_S} seconds"
+        )
     sources = _IDENTITY_SOURCES[api.protocol_type]
     for source in authorizer.identity_source:
         if not sources.fullmatch(source):
@@ -450,6 +456,8 @@ def require_cors(protocol: ProtocolType, cors: Cors | None) -> None:
         raise BadRequestException(f"CORS configuration is not supported on protocolType {protocol}")
     if cors.allow_credentials and "*" in cors.allow_origins:
         raise BadRequestException("allow-credentials is not supported if 'allow-origin' is *")
+    if cors.max_age_s is not None and not -1 <= cors.max_age_s <= MAX_AGE_MAX_S:
+        raise BadRequestException(f"MaxAge must be between -1 and {MAX_AGE_MAX_S} seconds")
 
 
 def require_model(name: str, schema: str) -> None:

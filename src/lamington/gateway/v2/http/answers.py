@@ -53,6 +53,16 @@ def read_answer_two(payload: bytes) -> Response:
 _Scalar = str | bool | int | float | None
 
 
+def why_read(payload: bytes, version: str) -> str:
+    """Why an answer became the response that it did."""
+    if version != "2.0":
+        return "payload format 1.0: the answer is the response"
+    value = _DECODE(payload)
+    if isinstance(value, dict) and "statusCode" in value:
+        return "the answer has a `statusCode`: it is the response"
+    return "the answer has no `statusCode`: it is the body, of status 200 and in JSON"
+
+
 class _AnswerOne(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     status_code: int | str | None = 200
     headers: dict[str, _Scalar] | None = None

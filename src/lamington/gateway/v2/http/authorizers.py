@@ -23,6 +23,7 @@ from lamington.gateway.authorization.iam import (
 from lamington.gateway.authorization.json_web_tokens import TokenError, bearer_token, scopes_of
 from lamington.gateway.authorization.lambda_authorizers import AuthorizerCaches
 from lamington.gateway.permits import Permissions
+from lamington.gateway.recording import Recording
 from lamington.gateway.responses import Refusal
 from lamington.gateway.templates import Note
 from lamington.gateway.v2 import entities
@@ -123,7 +124,10 @@ def _refuse(reason: str, note: Note) -> Gate:
 
 
 def _compile_iam(route: RouteConstants, parts: AuthorizerParts) -> Gate:
-    """AWS: API Gateway developer guide, IAM authorization for HTTP APIs; every refusal is 403."""
+    """AWS: API Gateway developer guide, IAM authorization for HTTP APIs; every refusal is 403.
+
+    Differs: a caller of another account is not refused for that.
+    """
     scope = route.scope
 
     def gate(request: HttpRequest) -> None:
@@ -133,7 +137,18 @@ def _compile_iam(route: RouteConstants, parts: AuthorizerParts) -> Gate:
             raise HttpRefusal(403, refusal.message) from None
         values = {**caller_values(signer, scope), **request_values(request)}
         who = caller_arn(signer, scope)
-        if identity_decision(signer, route_arn(route, request), values) != "allow":
+        decision = identity_decision(signer, route_arn(route, request), values)
+        if request.recording is not None:
+            request.recording.add(
+                "authorizer",
+                name="AWS_IAM",
+                kind="AWS_IAM",
+                cached=False,
+                principal=who,
+                identity_policy=decision,
+                decision=decision,
+            )
+        if decision != "allow":
             raise HttpRefusal(403, f"`{who}` may not call this route")
         account_id = signer.of_account(scope.account_id)
         user_id = signer.user_id or account_id
@@ -170,23 +185,20 @@ def _compile_jwt(
     def gate(request: HttpRequest) -> Awaitable[None] | None:
         given = next((value for each in sources if (value := each(request, None))), "")
         token = bearer_token(given)
+        if request.recording is not None:
+            request.recording.hidden.append(token)
         if not token:
             raise HttpRefusal(401, "The request has no token", challenge="Bearer")
         claims = tokens.recall(token, issuer=issuer, audiences=audiences)
         if claims is None:
             return verify(request, token)
+        if request.recording is not None:
+            _record_token(request.recording, authorizer, scopes, token, claims, cached=True)
         admit(request, token, claims)
         return None
 
     async def verify(request: HttpRequest, token: str) -> None:
-        try:
-            claims = await tokens.verify(token, issuer=issuer, audiences=audiences)
-        except TokenError as error:
-            request.facts = {"authorizer.error": error.message}
-            challenge = f'Bearer scope="" error="invalid_token" error_description="{error.message}"'
-            raise HttpRefusal(
-                401, error.message, hint=error.hint, challenge=_in_one_line(challenge)
-            ) from None
+        claims = await _verified(request, token, authorizer, scopes, tokens)
         admit(request, token, claims)
 
     def admit(request: HttpRequest, token: str, claims: Mapping[str, Any]) -> None:
@@ -212,6 +224,65 @@ def _token_caller(claims: Mapping[str, Any], scopes: tuple[str, ...]) -> Caller 
             return None
     texts = {name: claim_text(value) for name, value in claims.items()}
     return Caller("jwt", {"claims": texts, "scopes": found})
+
+
+async def _verified(
+    request: HttpRequest,
+    token: str,
+    authorizer: entities.Authorizer,
+    scopes: tuple[str, ...],
+    tokens: Tokens,
+) -> Mapping[str, Any]:
+    """The claims of a token that is new; raises HttpRefusal for one that does not hold."""
+    recording = request.recording
+    began = 0.0 if recording is None else recording.elapsed_s
+    try:
+        claims = await tokens.verify(
+            token, issuer=authorizer.jwt_issuer, audiences=authorizer.jwt_audience
+        )
+    except TokenError as error:
+        if recording is not None:
+            why = f"{error.message}: {error.hint}" if error.hint else error.message
+            _record_token(recording, authorizer, scopes, token, {}, began=began, error=why)
+        request.facts = {"authorizer.error": error.message}
+        challenge = f'Bearer scope="" error="invalid_token" error_description="{error.message}"'
+        raise HttpRefusal(
+            401, error.message, hint=error.hint, challenge=_in_one_line(challenge)
+        ) from None
+    if recording is not None:
+        _record_token(recording, authorizer, scopes, token, claims, began=began)
+    return claims
+
+
+def _record_token(
+    recording: Recording,
+    authorizer: entities.Authorizer,
+    scopes: tuple[str, ...],
+    token: str,
+    claims: Mapping[str, Any],
+    *,
+    cached: bool = False,
+    began: float | None = None,
+    error: str = "",
+) -> None:
+    """Record what a token said; `began` is when its verification did."""
+    caller = None if error else _token_caller(claims, scopes)
+    recording.add(
+        "authorizer",
+        name=authorizer.name,
+        kind="JWT",
+        authorizer_id=authorizer.authorizer_id,
+        cached=cached,
+        issuer=authorizer.jwt_issuer,
+        audience=list(authorizer.jwt_audience),
+        scopes=list(scopes),
+        input=token,
+        output={"claims": {name: claim_text(value) for name, value in claims.items()}},
+        decision="deny" if caller is None else "allow",
+        error=error if error or caller is not None else "insufficient_scope",
+        latency_ms=0 if began is None else round((recording.elapsed_s - began) * 1000),
+        principal=claim_text(claims.get("sub", "")),
+    )
 
 
 def _in_one_line(challenge: str) -> str:

@@ -27,9 +27,15 @@ from lamington.gateway.integrations import (
 )
 from lamington.gateway.mapping import substitute_stage_variables
 from lamington.gateway.permits import Permissions, compile_permit
+from lamington.gateway.recording import record_integration_request, record_integration_response
 from lamington.gateway.responses import Refusal
 from lamington.gateway.v2 import entities
-from lamington.gateway.v2.http.answers import function_failed, read_answer_one, read_answer_two
+from lamington.gateway.v2.http.answers import (
+    function_failed,
+    read_answer_one,
+    read_answer_two,
+    why_read,
+)
 from lamington.gateway.v2.http.events import compile_event_one, compile_event_two
 from lamington.gateway.v2.http.refusals import HttpRefusal, of_integration
 from lamington.gateway.v2.http.requests import HttpRequest, RouteConstants
@@ -82,10 +88,11 @@ def function_arn_of(uri: str, variables: Mapping[str, str]) -> str:
 class FunctionIntegration:
     """Invokes a function with a proxy event and reads what it answers."""
 
-    __slots__ = ("_function", "_make_event", "_read_answer")
+    __slots__ = ("_function", "_make_event", "_read_answer", "_version")
 
     def __init__(self, function: LambdaIntegration, route: RouteConstants, version: str) -> None:
         self._function = function
+        self._version = version
         if version == "2.0":
             self._make_event, self._read_answer = compile_event_two(route), read_answer_two
         else:
@@ -98,6 +105,12 @@ class FunctionIntegration:
         function's failure is to the client is a 500, too.
         """
         event = self._make_event(request)
+        recording = request.recording
+        began = 0.0
+        if recording is not None:
+            began = recording.elapsed_s
+            uri = self._function.uri
+            record_integration_request(recording, uri=uri, method="POST", headers=(), body=event)
         try:
             answer = await self._function.send(
                 IntegrationRequest(event, request.trace_id, checked=True)
@@ -109,9 +122,23 @@ class FunctionIntegration:
             raise of_integration(refusal) from None
         request.integration_status = answer.status
         request.integration_request_id = answer.request_id
+        if recording is not None:
+            record_integration_response(
+                recording,
+                status=answer.status,
+                headers=answer.headers,
+                body=answer.body,
+                latency_s=recording.elapsed_s - began,
+                function_error=answer.function_error,
+                request_id=answer.request_id,
+            )
         if answer.function_error:
             raise function_failed(answer.body)
-        return self._read_answer(answer.body)
+        response = self._read_answer(answer.body)
+        if recording is not None:
+            why = why_read(answer.body, self._version)
+            recording.add("response_selection", status=response.status, why=why)
+        return response
 
 
 def compile_function(
@@ -198,8 +225,15 @@ async def _exchange(
 
     AWS: 503 for what is too slow or not reached (community reports), 500 for the rest.
     """
+    headers, body, recording = _sent_headers(request), request.body, request.recording
+    began = 0.0
+    if recording is not None:
+        began = recording.elapsed_s
+        record_integration_request(
+            recording, uri=address, method=method, headers=headers, body=body
+        )
     try:
-        return await client.send(method, address, _sent_headers(request), request.body, terms)
+        answer = await client.send(method, address, headers, body, terms)
     except TimeoutError:
         hint = f"the endpoint took longer than {terms.timeout_s:g} s"
         raise HttpRefusal(503, "Endpoint request timed out", hint=hint) from None
@@ -210,6 +244,15 @@ async def _exchange(
         raise HttpRefusal(500, "Invalid endpoint address", hint=error.message) from None
     except TooLargeError as error:
         raise HttpRefusal(500, error.message) from None
+    if recording is not None:
+        record_integration_response(
+            recording,
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.body,
+            latency_s=recording.elapsed_s - began,
+        )
+    return answer
 
 
 def _sent_headers(request: HttpRequest) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from lamington.core.clock import Clock
-from lamington.core.policies import Policy, PolicyError, compile_policy
+from lamington.core.policies import Decision, Policy, PolicyError, compile_policy
 from lamington.functions.event_format import encode_json, joined_query
 from lamington.functions.invoke import Invoker
 from lamington.gateway.authorization.lambda_authorizers import (
@@ -20,10 +20,13 @@ from lamington.gateway.authorization.lambda_authorizers import (
     AuthorizerCache,
     AuthorizerCaches,
     AuthorizerFunction,
+    record_asked,
+    record_kept,
 )
 from lamington.gateway.authorization.resource_policies import INVOKE
 from lamington.gateway.mapping import domain_prefix
 from lamington.gateway.permits import Permissions, compile_permit
+from lamington.gateway.recording import Recording
 from lamington.gateway.responses import Refusal
 from lamington.gateway.v2 import entities
 from lamington.gateway.v2.http.events import cased_headers, request_context_one
@@ -84,6 +87,7 @@ def compile_lambda_authorizer(
     version = authorizer.payload_format_version or "2.0"
     ttl_s = TTL_DEFAULT_S if authorizer.result_ttl_s is None else authorizer.result_ttl_s
     return _LambdaGate(
+        authorizer=authorizer,
         sources=sources,
         route=route,
         function=AuthorizerFunction(
@@ -101,6 +105,7 @@ def compile_lambda_authorizer(
 class _LambdaGate:
     """An authorizer for one route."""
 
+    authorizer: entities.Authorizer
     sources: Sequence[Value]
     route: RouteConstants
     function: AuthorizerFunction
@@ -113,11 +118,22 @@ class _LambdaGate:
     def check(self, request: HttpRequest) -> Awaitable[None] | None:
         """AWS: an identity source that is missing is 401, and the function is not called."""
         identity = tuple(each(request, None) or "" for each in self.sources)
+        if request.recording is not None:
+            self._hide(request.recording, identity)
         if "" in identity:
             raise HttpRefusal(401, "An identity source is missing")
         verdict = self.cache.find(identity) if self.ttl_s else None
         if verdict is None:
             return self._ask(request, identity)
+        if request.recording is not None:
+            record_kept(
+                request.recording,
+                name=self.authorizer.name,
+                kind=self.authorizer.authorizer_type,
+                authorizer_id=self.authorizer.authorizer_id,
+                decision=self._decision(request, verdict),
+                principal=verdict.caller.principal_id,
+            )
         self._admit(request, verdict)
         return None
 
@@ -125,10 +141,13 @@ class _LambdaGate:
         event = self.make_event(request, route_arn(self.route, request), identity)
         began = self.clock.monotonic()
         facts = request.facts = {} if request.facts is None else request.facts
+        output = b""
         try:
             answer = await self.function.call(event, request.trace_id)
-            verdict = read_verdict(answer.payload, self.simple)
+            output = answer.payload
+            verdict = read_verdict(output, self.simple)
         except (Refusal, HttpRefusal) as refusal:
+            self._record(request, event, output, began, error=refusal.hint or refusal.message)
             status = 401 if refusal.response_type == "UNAUTHORIZED" else 500
             facts["authorizer.status"], facts["authorizer.error"] = str(status), refusal.message
             raise HttpRefusal(status, refusal.message, hint=refusal.hint) from None
@@ -138,16 +157,50 @@ class _LambdaGate:
         facts["authorizer.requestId"] = answer.request_id
         if self.ttl_s:
             self.cache.keep(identity, verdict, self.ttl_s)
+        self._record(request, event, output, began, verdict)
         self._admit(request, verdict)
 
     def _admit(self, request: HttpRequest, verdict: Verdict) -> None:
-        allowed = verdict.authorized
-        if verdict.policy is not None:
-            arn = route_arn(self.route, request)
-            allowed = verdict.policy.evaluate(INVOKE, arn, request_values(request)) == "allow"
-        if not allowed:
+        if self._decision(request, verdict) != "allow":
             raise HttpRefusal(403, "The authorizer denies the request")
         request.caller = verdict.caller
+
+    def _decision(self, request: HttpRequest, verdict: Verdict) -> Decision:
+        if verdict.policy is None:
+            return "allow" if verdict.authorized else "deny"
+        arn = route_arn(self.route, request)
+        return verdict.policy.evaluate(INVOKE, arn, request_values(request))
+
+    def _hide(self, recording: Recording, identity: tuple[str, ...]) -> None:
+        """What identifies a caller is a secret, wherever in the request it came."""
+        for source, value in zip(self.authorizer.identity_source, identity, strict=True):
+            if source.startswith("$request."):
+                recording.hidden.append(value)
+
+    def _record(
+        self,
+        request: HttpRequest,
+        event: bytes,
+        output: bytes,
+        began: float,
+        verdict: Verdict | None = None,
+        error: str = "",
+    ) -> None:
+        if request.recording is None:
+            return
+        record_asked(
+            request.recording,
+            name=self.authorizer.name,
+            kind=self.authorizer.authorizer_type,
+            authorizer_id=self.authorizer.authorizer_id,
+            uri=self.function.uri,
+            event=event,
+            output=output,
+            decision="error" if verdict is None else self._decision(request, verdict),
+            error=error,
+            latency_s=self.clock.monotonic() - began,
+            principal="" if verdict is None else verdict.caller.principal_id,
+        )
 
 
 def _always() -> bool:

@@ -210,6 +210,8 @@ def compile_request_parameters(
     if not changes and path is None:
         return None
 
+    sources = dict(mappings)
+
     def change(request: HttpRequest) -> None:
         values = [(each, each.value(request, None)) for each in changes]
         new_path = None if path is None else path(request, None)
@@ -226,8 +228,26 @@ def compile_request_parameters(
             request.event_path = new_path if new_path.startswith("/") else f"/{new_path}"
             request.raw_path = quote(request.event_path, safe="/%:@!$&'()*+,;=~-._")
             request.path_overwritten = True
+        if request.recording is not None:
+            after = _changed_values(request, changes)
+            request.recording.add("request_parameters", before=sources, after=after)
 
     return change
+
+
+def _changed_values(
+    request: HttpRequest, changes: Sequence[_Change]
+) -> dict[str, str | dict[str, str | None]]:
+    """What the targets of a mapping are after it, None for those that are not there."""
+    places: dict[str, dict[str, str | None]] = {"header": {}, "querystring": {}}
+    query = joined_query(request.query)
+    for each in changes:
+        known = request.headers if each.place == "header" else query
+        places[each.place][each.name] = known.get(each.name)
+    after: dict[str, str | dict[str, str | None]] = {k: v for k, v in places.items() if v}
+    if request.path_overwritten:
+        after["path"] = request.event_path
+    return after
 
 
 def _change_header(request: HttpRequest, change: _Change, value: str | None) -> None:
@@ -275,6 +295,7 @@ def compile_response_parameters(
         if found is None:
             return
         changes, new_status = found
+        before = response.status
         values = [(each, each.value(request, response)) for each in changes]
         status = None if new_status is None else new_status(request, response)
         headers = response.headers
@@ -286,6 +307,13 @@ def compile_response_parameters(
         response.headers = headers
         if status is not None and _STATUS.fullmatch(status):
             response.status = int(status)
+        if request.recording is not None:
+            request.recording.add(
+                "response_parameters",
+                before=dict(by_status[str(before)]),
+                after={each.name: _joined(response, each.name) for each in changes},
+                status=response.status,
+            )
 
     return change
 

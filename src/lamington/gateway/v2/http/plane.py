@@ -5,7 +5,7 @@ address names is known before a request comes here.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from urllib.parse import unquote
 
@@ -14,13 +14,22 @@ from lamington.core.clock import Clock, Ids
 from lamington.core.http import Request, Response
 from lamington.functions.event_format import RequestReader
 from lamington.gateway.entities import PAYLOAD_MAX_BYTES, REQUEST_LINE_AND_HEADERS_MAX_BYTES
+from lamington.gateway.explain import ServedStage, Watch
 from lamington.gateway.journal import Entry, Series
 from lamington.gateway.pipeline import FAILURES_KEPT, Failure, Report
+from lamington.gateway.recording import Recording
 from lamington.gateway.templates import Problem
 from lamington.gateway.v2 import entities
 from lamington.gateway.v2.entities import DEFAULT_STAGE
 from lamington.gateway.v2.http.completed import Logged, Sample
 from lamington.gateway.v2.http.cors import CorsAnswers
+from lamington.gateway.v2.http.explained import (
+    explained_of,
+    record_cors,
+    record_end,
+    record_match,
+    served_stage,
+)
 from lamington.gateway.v2.http.program import (
     HttpApiParts,
     RouteProgram,
@@ -65,8 +74,11 @@ class HttpDataPlane:
         """`journal` takes what is to be told of each request, `report` what ends in a 5xx."""
         self.report = report
         self.failures: deque[Failure] = deque(maxlen=FAILURES_KEPT)
+        self.watch: Watch | None = None
+        """Is shown every request, each of them recorded, while it is not None."""
         self._parts = parts
         self._ids = ids
+        self._clock = clock
         self._monotonic = clock.monotonic
         self._journal = journal
         self._reader = RequestReader(clock)
@@ -86,7 +98,15 @@ class HttpDataPlane:
             self._stages.pop(api_id, None)
 
     def serves(self, api_id: str) -> bool:
+        """Whether the API has a stage in service.
+
+        Differs: an API without a stage is answered 403, as one that is not there; AWS says 404.
+        """
         return api_id in self._stages
+
+    def stages(self) -> Iterable[ServedStage]:
+        """The stages in service."""
+        return (served_stage(each) for api in self._stages.values() for each in api.values())
 
     def program(self, api_id: str, stage_name: str) -> StageProgram | None:
         """What a stage was compiled to, with the problems that were found."""
@@ -111,12 +131,13 @@ class HttpDataPlane:
         stage: str = "",
         base_path: str = "",
         default_endpoint: bool = True,
+        watch: Watch | None = None,
     ) -> Response:
         """Answer a request to `path`, undecoded and with the stage's name where it has one.
 
         A custom domain name says which `stage` it means, and which `base_path`, without slashes
         around it, was matched; its requests do not come by the default endpoint, and functions
-        see the path as it was called.
+        see the path as it was called. `watch` is shown what became of this one request.
 
         AWS: API Gateway developer guide, HTTP APIs: the first segment is the stage if it names
         one, else the `$default` stage has the request. A stage that is not there is 404, and so
@@ -132,6 +153,10 @@ class HttpDataPlane:
         if program is None or (program.endpoint_disabled and default_endpoint):
             return self._unknown()
         received, found = self._receive(program, request, path, rest or "/", base_path)
+        watch = watch or self.watch
+        if watch is not None:
+            received.recording = Recording(self._clock)
+            record_match(received, program, rest or "/")
         cors = program.cors
         refusal: HttpRefusal | None = None
         asked = None if cors is None else _preflight(cors, received, found)
@@ -147,10 +172,16 @@ class HttpDataPlane:
             for name, value in response.headers
             if (lower := name.lower()) not in _HEADERS_DROPPED
         ]
+        before = headers
         if cors is not None and asked is None:
-            headers = cors.apply(received, headers)
+            headers = cors.apply(received, before)
         headers.append((REQUEST_ID_HEADER, received.request_id))
         response.headers = headers
+        if watch is not None:
+            if cors is not None:
+                record_cors(received, before, headers, preflight=asked is not None)
+            record_end(received, response, refusal)
+            watch(explained_of(program, received, response, refusal, self._monotonic() - began))
         if self._journal is not None:
             series = program.series if found is None else found.series
             latency_s = self._monotonic() - began

@@ -6,6 +6,7 @@ was written; what AWS fails at run time fails each request here, too, with the r
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NoReturn
 
 from lamington.core.aws import AwsCaller, Scope
 from lamington.core.clock import Clock
@@ -20,6 +21,7 @@ from lamington.gateway.http_integrations import VpcLinks
 from lamington.gateway.integrations import Misconfigured
 from lamington.gateway.journal import Series
 from lamington.gateway.permits import Permissions
+from lamington.gateway.recording import record_throttle
 from lamington.gateway.templates import Problem
 from lamington.gateway.throttling import Buckets, TokenBucket
 from lamington.gateway.v2 import entities
@@ -85,6 +87,8 @@ class StageProgram:
     """
 
     constants: RouteConstants
+    api_name: str
+    route_keys: tuple[str, ...]
     routes: Routes[RouteProgram]
     cors: CorsAnswers | None
     series: Series
@@ -111,6 +115,8 @@ def compile_program(
     told = undelivered(_log_settings(stage))
     return StageProgram(
         constants=_constants(api, stage, scope, ""),
+        api_name=api.name,
+        route_keys=tuple(key for key, _ in programs),
         routes=compile_routes(programs),
         cors=None if api.cors is None else CorsAnswers(api.cors),
         series=Series(scope, _stage_sets(api, stage)),
@@ -272,32 +278,49 @@ def compile_throttle(stage: entities.Stage, route: RouteConstants, buckets: Buck
     AWS: API Gateway developer guide, throttling of HTTP APIs; what the stage's default settings
     say counts for each route apart (so for REST APIs; likely here).
     """
+    named = _limits_of(stage, route, buckets)
+    if not named:
+        return None
+    limits = [bucket for _, bucket in named]
+    take = limits[0].take
+    others = tuple(limits[1:])
+
+    def gate(request: HttpRequest) -> None:
+        if not take():
+            refuse(request, 0)
+        for index, each in enumerate(others, 1):
+            if not each.take():
+                limits[0].give_back()
+                refuse(request, index)
+        if request.recording is not None:
+            for level, bucket in named:
+                record_throttle(request.recording, level, bucket)
+
+    def refuse(request: HttpRequest, index: int) -> NoReturn:
+        if request.recording is not None:
+            record_throttle(request.recording, *named[index], admitted=False)
+        raise HttpRefusal(429, "Too Many Requests")
+
+    return gate
+
+
+def _limits_of(
+    stage: entities.Stage, route: RouteConstants, buckets: Buckets
+) -> list[tuple[str, TokenBucket]]:
+    """The limits of a route by their names, the narrowest first."""
     account = buckets.account(route.scope)
     own = stage.route_settings.get(route.route_key, entities.RouteSettings())
     default = stage.default_route_settings
     rate, burst = own.throttling_rate_limit, own.throttling_burst_limit
     rate = default.throttling_rate_limit if rate is None else rate
     burst = default.throttling_burst_limit if burst is None else burst
-    limits: list[TokenBucket] = []
+    limits: list[tuple[str, TokenBucket]] = []
     if rate is not None or burst is not None:
         rate = buckets.default_rate if rate is None else rate
         burst = buckets.default_burst if burst is None else burst
         if account is None or rate < account.rate or burst < account.burst:
             key = ("route", route.api_id, route.stage, route.route_key)
-            limits.append(buckets.bucket(key, rate, burst))
+            limits.append(("route", buckets.bucket(key, rate, burst)))
     if account is not None:
-        limits.append(account)
-    if not limits:
-        return None
-    take = limits[0].take
-    others = tuple(limits[1:])
-
-    def gate(request: HttpRequest) -> None:
-        if not take():
-            raise HttpRefusal(429, "Too Many Requests")
-        for each in others:
-            if not each.take():
-                limits[0].give_back()
-                raise HttpRefusal(429, "Too Many Requests")
-
-    return gate
+        limits.append(("account", account))
+    return limits

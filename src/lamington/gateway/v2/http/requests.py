@@ -13,6 +13,7 @@ import msgspec
 from lamington.core.aws import Scope
 from lamington.core.clock import Moment
 from lamington.core.http import Request
+from lamington.gateway.recording import Recording
 
 NO_PARAMETERS: Mapping[str, str] = {}
 
@@ -87,6 +88,8 @@ class HttpRequest:
     """The path of the API mapping that a custom domain name has for this API."""
     facts: dict[str, str] | None = None
     """Names of `$context` that a gate learned and only access logs know."""
+    recording: Recording | None = None
+    """Not None where somebody wants to see each step."""
 
     @property
     def host(self) -> str:

@@ -1,6 +1,7 @@
 """Which route of an HTTP API a request takes: both routers are built when a stage is deployed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
@@ -9,6 +10,9 @@ from lamington.gateway.v2.entities import DEFAULT_ROUTE
 from lamington.gateway.v2.http.requests import NO_PARAMETERS
 
 Target = TypeVar("Target")
+
+ROUTES_KEPT = 1_000
+"""Route keys that are kept compiled alone, to tell which others a request might have taken."""
 
 _NOTHING = "\0"
 """Stands for the empty segment after a trailing slash: no path as sent has this character."""
@@ -51,6 +55,30 @@ class Routes(Generic[Target]):
                 name: unquote(value).removesuffix(_NOTHING) for name, value in parameters.items()
             }
         return found.target, parameters
+
+
+def candidates(keys: Sequence[str], method: str, path: str) -> list[str]:
+    """Those of some route keys that would take a request if there were no others."""
+    return [key for key in keys if _alone(key).find(method, path) is not None]
+
+
+@lru_cache(maxsize=ROUTES_KEPT)
+def _alone(key: str) -> Routes[str]:
+    return compile_routes([(key, key)])
+
+
+def why_found(key: str, others: bool) -> str:
+    """Why a request took a route, where `others` would have taken it, too.
+
+    AWS: see `Routes.find`.
+    """
+    if key == DEFAULT_ROUTE:
+        return "no other route takes it"
+    if key.endswith("+}"):
+        reason = "no route matches the whole path, and the longest greedy one goes first"
+    else:
+        reason = "it matches the whole path, its static parts first, and a method goes before `ANY`"
+    return reason if others else "no other route takes it"
 
 
 def compile_routes(routes: Iterable[tuple[str, Target]]) -> Routes[Target]:

@@ -17,6 +17,11 @@ from lamington.core.errors import AwsError
 from lamington.core.http import Response
 from lamington.gateway.integrations import Misconfigured
 from lamington.gateway.mapping import substitute_stage_variables
+from lamington.gateway.recording import (
+    Recording,
+    record_integration_request,
+    record_integration_response,
+)
 from lamington.gateway.templates import Note
 from lamington.gateway.v2 import entities
 from lamington.gateway.v2.http.integrations import NOT_PERMITTED, Send
@@ -179,14 +184,36 @@ def compile_service(
         named = None if region is None else region(request, None)
         if named:
             scope = replace(scope, region=named)
+        began = 0.0
+        if request.recording is not None:
+            began = _record_call(request.recording, action, params)
         try:
             result = await caller.call(action.operation, params, scope)
         except AwsError as error:
-            return _refused(action, error, request)
-        request.integration_status = 200
-        return _answered(action, result, request)
+            response = _refused(action, error, request)
+        else:
+            request.integration_status = 200
+            response = _answered(action, result, request)
+        if request.recording is not None:
+            record_integration_response(
+                request.recording,
+                status=response.status,
+                headers=response.headers,
+                body=response.body,
+                latency_s=request.recording.elapsed_s - began,
+            )
+        return response
 
     return send
+
+
+def _record_call(recording: Recording, action: _Action, params: Params) -> float:
+    """Record the operation that is called; the time at which it is."""
+    body = msgspec.json.encode(params, enc_hook=str)
+    record_integration_request(
+        recording, uri=action.operation, method="POST", headers=(), body=body
+    )
+    return recording.elapsed_s
 
 
 def _compile_parameters(

@@ -3,10 +3,12 @@
 An engine without WebSocket APIs neither waits for their modules nor holds them in memory.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lamington.core.aws import Scope
 from lamington.core.http import Request, Response
+from lamington.gateway.explain import ServedStage, Watch
 from lamington.gateway.v2 import entities
 from lamington.gateway.v2.websocket.parts import WebSocketParts
 
@@ -20,6 +22,22 @@ class WebSocketEntrance:
     def __init__(self, parts: WebSocketParts) -> None:
         self._parts = parts
         self._plane: WebSocketDataPlane | None = None
+        self._watch: Watch | None = None
+
+    @property
+    def watch(self) -> Watch | None:
+        """Is shown every handshake, message and departure while it is not None."""
+        return self._watch
+
+    @watch.setter
+    def watch(self, watch: Watch | None) -> None:
+        self._watch = watch
+        if self._plane is not None:
+            self._plane.watch = watch
+
+    def stages(self) -> Iterable[ServedStage]:
+        """The stages in service."""
+        return () if self._plane is None else self._plane.stages()
 
     def deploy(self, api: entities.Api, stage: entities.Stage, scope: Scope) -> None:
         self._load().deploy(api, stage, scope)
@@ -39,9 +57,10 @@ class WebSocketEntrance:
         path: str,
         *,
         default_endpoint: bool = True,
+        watch: Watch | None = None,
     ) -> Response:
         return await self._load().handle(
-            request, api_id, stage, path, default_endpoint=default_endpoint
+            request, api_id, stage, path, default_endpoint=default_endpoint, watch=watch
         )
 
     def manage(self, request: Request, path: str) -> Response:
@@ -66,4 +85,5 @@ class WebSocketEntrance:
             from lamington.gateway.v2.websocket.plane import WebSocketDataPlane
 
             self._plane = WebSocketDataPlane(self._parts)
+            self._plane.watch = self._watch
         return self._plane

@@ -15,6 +15,7 @@ import msgspec
 from lamington.core.clock import Ids, Moment
 from lamington.core.http import Request
 from lamington.gateway.mapping import domain_prefix, query_values
+from lamington.gateway.recording import Recording
 from lamington.gateway.v2.websocket.selection import Body, Subject
 
 CONNECT_ROUTE = "$connect"
@@ -78,7 +79,8 @@ class Exchange:
     """One event of one connection, on its way through a route.
 
     `request` is the handshake's, and there is none in later exchanges. `integration_status`,
-    `integration_latency_ms` and `failure` are learned on the way, for logs.
+    `integration_latency_ms` and `failure` are learned on the way, for logs. `recording` is not
+    None where somebody wants to see each step.
     """
 
     __slots__ = (
@@ -93,6 +95,7 @@ class Exchange:
         "integration_status",
         "message_id",
         "moment",
+        "recording",
         "request",
         "request_id",
         "route_key",
@@ -112,6 +115,7 @@ class Exchange:
         message_id: str = "",
         request: Request | None = None,
         departure: Departure | None = None,
+        recording: Recording | None = None,
     ) -> None:
         self.client = client
         self.event_type = event_type
@@ -122,6 +126,7 @@ class Exchange:
         self.message_id = message_id
         self.request = request
         self.departure = departure
+        self.recording = recording
         self.route_key = ""
         self.trace_id = f"Root=1-{moment.epoch_hex}-{trace_digits(request_id)}"
         self.integration_status = 0

@@ -5,7 +5,7 @@ AWS has both on this route alone. What a handshake runs on afterwards is `progra
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,13 @@ from lamington.core.clock import Clock
 from lamington.core.http import Request
 from lamington.core.sigv4 import Signers
 from lamington.functions.invoke import Invoker
+from lamington.gateway.admission import masked
 from lamington.gateway.authorization.iam import compile_iam
 from lamington.gateway.authorization.lambda_authorizers import (
     FUNCTION_URI,
     AuthorizerFunction,
     read_policy_answer,
+    record_asked,
     unauthorized,
 )
 from lamington.gateway.authorization.resource_policies import MethodArns, access_denied
@@ -31,6 +33,7 @@ from lamington.gateway.mapping import (
     substitute_stage_variables,
 )
 from lamington.gateway.permits import Permissions, compile_permit
+from lamington.gateway.recording import Recording
 from lamington.gateway.responses import Refusal
 from lamington.gateway.templates import Note
 from lamington.gateway.usage_plans import UsagePlans
@@ -98,6 +101,7 @@ def receive(request: Request, exchange: Exchange) -> MethodRequest:
         moment=exchange.moment,
         identity={},
         sent=request,
+        recording=exchange.recording,
     )
 
 
@@ -178,20 +182,77 @@ def _compile_authorizer(
         permit = compile_permit(parts.permitted, found["arn"], source_arn, scope)
     function = AuthorizerFunction(function_arn=found["arn"], invoker=parts.invoker, permit=permit)
 
-    async def ask(request: MethodRequest, exchange: Exchange) -> None:
+    return _Authorization(
+        authorizer=authorizer, function=function, sources=sources, arns=arns, clock=parts.clock
+    ).ask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Authorization:
+    """A Lambda authorizer of `$connect`."""
+
+    authorizer: entities.Authorizer
+    function: AuthorizerFunction
+    sources: Sequence[Selector]
+    arns: MethodArns
+    clock: Clock
+
+    async def ask(self, request: MethodRequest, exchange: Exchange) -> None:
+        """Call the function; raises Refusal unless it lets the client in."""
         subject = exchange.subject()
-        if not all(read(subject) for read in sources):
+        identity = [read(subject) for read in self.sources]
+        if exchange.recording is not None:
+            _hide(exchange.recording, self.authorizer, identity)
+        if not all(identity):
             raise unauthorized("an identity source is missing")
-        arn = arns.of(request)
-        result = await function.call(_authorizer_event(exchange, arn), exchange.trace_id)
-        answer = read_policy_answer(result.payload, parts.clock)
+        arn = self.arns.of(request)
+        event = _authorizer_event(exchange, arn)
+        began, output = self.clock.monotonic(), b""
+        try:
+            output = (await self.function.call(event, exchange.trace_id)).payload
+            answer = read_policy_answer(output, self.clock)
+        except Refusal as refusal:
+            self._record(exchange, event, output, began, error=refusal.hint or refusal.message)
+            raise
         decision = answer.decide(request, arn)
+        self._record(exchange, event, output, began, decision, answer.principal_id)
         if decision != "allow":
             raise access_denied(explicit=decision == "deny")
         request.authorizer = answer.context
         request.usage_key = answer.usage_key
 
-    return ask
+    def _record(
+        self,
+        exchange: Exchange,
+        event: bytes,
+        output: bytes,
+        began: float,
+        decision: str = "error",
+        principal: str = "",
+        error: str = "",
+    ) -> None:
+        if exchange.recording is None:
+            return
+        record_asked(
+            exchange.recording,
+            name=self.authorizer.name,
+            kind=self.authorizer.authorizer_type,
+            authorizer_id=self.authorizer.authorizer_id,
+            uri=self.function.uri,
+            event=event,
+            output=output,
+            decision=decision,
+            error=error,
+            latency_s=self.clock.monotonic() - began,
+            principal=principal,
+        )
+
+
+def _hide(recording: Recording, authorizer: entities.Authorizer, identity: Sequence[str]) -> None:
+    """What identifies a caller is a secret, wherever in the handshake it came."""
+    for source, value in zip(authorizer.identity_source, identity, strict=True):
+        if source.removeprefix("$").startswith("route.request."):
+            recording.hidden.append(value)
 
 
 def _compile_identity(text: str) -> Selector:
@@ -226,9 +287,10 @@ def _compile_api_key(
     """Compile the check of an API key and of what its plan allows.
 
     AWS: API Gateway developer guide, API key selection expressions.
+    Differs: of a plan's throttles only its own is asked, none for single routes.
     """
     if parts.plans is None:
-        return _refuse("API keys are not emulated yet", note)
+        return _refuse("API keys cannot be asked for here", note)
     subscriptions = parts.plans.stage(api.api_id, stage.stage_name)
     expression = api.api_key_selection_expression
     by_authorizer = expression == USAGE_KEY_EXPRESSION
@@ -241,13 +303,34 @@ def _compile_api_key(
         value = request.usage_key if by_authorizer else select(exchange.subject())
         subscription = subscriptions.by_value.get(value)
         if subscription is None:
+            _record_plan(exchange, value, "", "not authorized", "no plan of the stage has this key")
             raise Refusal("API Key is not valid", response_type="INVALID_API_KEY")
         request.identity = {**request.identity, **subscription.identity}
         if subscription.bucket is not None and not subscription.bucket.take():
+            _record_plan(exchange, value, subscription.plan_id, "throttled")
             raise Refusal("Rate exceeded for key", response_type="THROTTLED")
         if not subscription.counter.take():
             if subscription.bucket is not None:
                 subscription.bucket.give_back()
+            _record_plan(exchange, value, subscription.plan_id, "over quota")
             raise Refusal("Quota exceeded for key", response_type="QUOTA_EXCEEDED")
+        _record_plan(exchange, value, subscription.plan_id, "allowed")
 
     return admit
+
+
+def _record_plan(
+    exchange: Exchange, value: str, plan_id: str, decision: str, why: str = ""
+) -> None:
+    if exchange.recording is None:
+        return
+    client = exchange.client
+    exchange.recording.hidden.append(value)
+    exchange.recording.add(
+        "usage_plan",
+        key=masked(value),
+        plan=plan_id,
+        stage=f"{client.api_id}/{client.stage}",
+        decision=decision,
+        why=why,
+    )

@@ -4,7 +4,7 @@ Compiled when a stage is deployed. Templates are `vtl`'s, and which of them runs
 selection expressions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lamington.gateway.integrations import (
@@ -19,6 +19,7 @@ from lamington.gateway.mapping import (
     compile_response_expression,
     context_text,
 )
+from lamington.gateway.recording import Recording
 from lamington.gateway.responses import Refusal, configuration_error
 from lamington.gateway.templates import Note, Template, compile_mapping_template, override_texts
 from lamington.gateway.v2 import entities
@@ -62,6 +63,8 @@ def compile_request_mapping(
 
     def map_request(exchange: Exchange, context: library.Context) -> IntegrationRequest:
         parameters = _parameters(targets, exchange)
+        if exchange.recording is not None and targets:
+            _record_parameters(exchange.recording, integration.request_parameters, parameters)
         template: Template | None = None
         if templates:
             key = select(exchange.subject())
@@ -76,6 +79,9 @@ def compile_request_mapping(
                 overrides = library.request_override(context)
                 for place, values in parameters.items():
                     values.update(override_texts(overrides[place]))
+                if exchange.recording is not None:
+                    sources = {"$context.requestOverride": ""}
+                    _record_parameters(exchange.recording, sources, parameters)
         return IntegrationRequest(
             body.encode("utf-8", "replace"),
             exchange.trace_id,
@@ -93,18 +99,26 @@ def _rendered(
     template: Template, body: str, exchange: Exchange, context: library.Context, which: str
 ) -> str:
     subject = exchange.subject()
+    seen = library.Bindings(
+        input=library.Input(body, path={}, querystring=subject.query, header=subject.headers),
+        context=context,
+        stage_variables=exchange.variables,
+    )
     try:
-        return template(
-            library.Bindings(
-                input=library.Input(
-                    body, path={}, querystring=subject.query, header=subject.headers
-                ),
-                context=context,
-                stage_variables=exchange.variables,
-            )
-        )
+        if exchange.recording is not None:
+            return template.record(seen, exchange.recording, f"{which}_template", body)
+        return template(seen)
     except TemplateError as error:
         raise configuration_error(f"Unable to transform {which}", hint=str(error)) from None
+
+
+def _record_parameters(
+    recording: Recording,
+    sources: Mapping[str, str],
+    mapped: Mapping[str, Mapping[str, str]],
+) -> None:
+    after = {place: dict(values) for place, values in mapped.items() if values}
+    recording.add("request_parameters", before=dict(sources), after=after)
 
 
 def _parameters(
@@ -170,8 +184,10 @@ def _part_of(body: Body, walk: Callable[[object], object]) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
-    """One integration response, compiled."""
+    """One integration response, compiled; `sources` are the expressions of its headers."""
 
+    key: str
+    sources: Mapping[str, str]
     select: Selector
     templates: Mapping[str, Template | None]
     headers: tuple[tuple[str, ResponseExpression], ...]
@@ -192,11 +208,18 @@ def compile_response_mapping(
         exchange: Exchange, context: library.Context, response: IntegrationResponse
     ) -> Reply:
         message = error_message(response.body) if by_message else ""
-        outcome = find(message if by_message else str(response.status))
+        looked_at = message if by_message else str(response.status)
+        outcome = find(looked_at)
+        if exchange.recording is not None:
+            keys = [each.integration_response_key for each in integration.responses.values()]
+            _record_selection(exchange.recording, looked_at, response, outcome, keys)
         if outcome is None:
             return Reply(status=_plain_status(response), body=response.body)
         text = response.body.decode("utf-8", "replace")
         headers = _map_headers(outcome, response, context)
+        if exchange.recording is not None and outcome.headers:
+            before = dict(outcome.sources)
+            exchange.recording.add("response_parameters", before=before, after=dict(headers))
         template: Template | None = None
         if outcome.templates:
             subject = _answer_subject(exchange, response, text)
@@ -218,6 +241,30 @@ def compile_response_mapping(
         return Reply(status=status, body=text.encode("utf-8", "replace"), headers=headers)
 
     return map_response
+
+
+def _record_selection(
+    recording: Recording,
+    subject: str,
+    response: IntegrationResponse,
+    outcome: _Outcome | None,
+    keys: Sequence[str],
+) -> None:
+    """Record which integration response was taken, and what its key was held against."""
+    if outcome is None:
+        why = "no integration response takes it: the answer goes on as it is"
+    elif outcome.key == DEFAULT_KEY:
+        why = "no other key matches"
+    else:
+        why = f"`{outcome.key}` matches"
+    recording.add(
+        "response_selection",
+        subject=subject,
+        pattern="" if outcome is None else outcome.key,
+        status=_plain_status(response),
+        why=why,
+        patterns=list(keys),
+    )
 
 
 def _plain_status(response: IntegrationResponse) -> int:
@@ -290,6 +337,8 @@ def _compile_outcome(
         except TemplateError as error:
             note(f"Invalid mapping expression specified: {source}: {error.message}")
     return _Outcome(
+        key=key,
+        sources=response.response_parameters,
         select=_selector(response.template_selection_expression, note),
         templates={
             name: compile_mapping_template(text, f"response template `{name}` of `{key}`", note)

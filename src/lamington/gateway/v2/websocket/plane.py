@@ -6,7 +6,7 @@ request comes here. What a route does was decided when its stage was deployed (`
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,10 +16,11 @@ from lamington.core.aws import Scope
 from lamington.core.clock import Calendar
 from lamington.core.conversation import Upgrade
 from lamington.core.http import Request, Response
+from lamington.gateway.explain import Answer, ServedStage, Watch
 from lamington.gateway.pipeline import FAILURES_KEPT, Failure
+from lamington.gateway.recording import Recording, record_throttle
 from lamington.gateway.responses import INTERNAL_ERROR, Refusal
 from lamington.gateway.templates import Problem
-from lamington.gateway.throttling import TokenBucket
 from lamington.gateway.v2 import entities
 from lamington.gateway.v2.websocket.connections import (
     FRAME_BYTES_MAX,
@@ -38,6 +39,12 @@ from lamington.gateway.v2.websocket.exchange import (
     Exchange,
     make_id,
 )
+from lamington.gateway.v2.websocket.explained import (
+    explained_of,
+    record_end,
+    record_match,
+    served_stage,
+)
 from lamington.gateway.v2.websocket.handshake import (
     Admit,
     HandshakeParts,
@@ -49,6 +56,7 @@ from lamington.gateway.v2.websocket.handshake import (
 from lamington.gateway.v2.websocket.management import Management
 from lamington.gateway.v2.websocket.parts import MANAGEMENT_PREFIX, WebSocketParts
 from lamington.gateway.v2.websocket.program import (
+    Limit,
     RouteProgram,
     SocketParts,
     SocketProgram,
@@ -68,12 +76,13 @@ PROTOCOL_HEADER = "sec-websocket-protocol"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Served:
-    """One stage in service."""
+    """One stage in service; `traced` where the log of one of its routes has to be recorded."""
 
     program: SocketProgram
     admission: tuple[Admit, ...]
     records: SocketRecords
     routes: dict[str, RouteRecords]
+    traced: bool
 
     @property
     def is_closed(self) -> bool:
@@ -89,6 +98,8 @@ class WebSocketDataPlane:
 
     def __init__(self, parts: WebSocketParts) -> None:
         self.failures: deque[Failure] = deque(maxlen=FAILURES_KEPT)
+        self.watch: Watch | None = None
+        """Is shown every handshake, message and departure, each recorded, while it is not None."""
         self.connections = Connections(parts.clock)
         self._parts = parts
         self._calendar = Calendar(parts.clock)
@@ -143,6 +154,7 @@ class WebSocketDataPlane:
             admission=admission,
             records=compile_socket_records(api, stage, scope),
             routes=routes,
+            traced=parts.journal is not None and any(each.traced for each in routes.values()),
         )
 
     def withdraw(self, api_id: str, stage_name: str) -> None:
@@ -156,6 +168,10 @@ class WebSocketDataPlane:
 
     def serves(self, api_id: str) -> bool:
         return api_id in self._apis
+
+    def stages(self) -> Iterable[ServedStage]:
+        """The stages in service."""
+        return (served_stage(each.program) for each in self._stages.values())
 
     def problems(self, api_id: str, stage_name: str) -> tuple[Problem, ...]:
         """What of a stage fails at run time."""
@@ -186,8 +202,11 @@ class WebSocketDataPlane:
         path: str,
         *,
         default_endpoint: bool = True,
+        watch: Watch | None = None,
     ) -> Response:
         """Answer a request to a stage: a handshake, or one of `@connections`.
+
+        `watch` is shown what became of this one handshake, step by step.
 
         AWS: the default endpoint of an API may be closed; its custom domains are open then, too.
         """
@@ -198,7 +217,7 @@ class WebSocketDataPlane:
             )
         if path.startswith(MANAGEMENT_PREFIX):
             return self.manage(request, api_id, stage, path)
-        return await self.connect(request, api_id, stage, path)
+        return await self.connect(request, api_id, stage, path, watch)
 
     def manage(self, request: Request, api_id: str, stage: str, path: str) -> Response:
         """Answer a request to `@connections`.
@@ -222,7 +241,14 @@ class WebSocketDataPlane:
             self._count_sent(served)
         return response
 
-    async def connect(self, request: Request, api_id: str, stage: str, path: str = "/") -> Response:
+    async def connect(
+        self,
+        request: Request,
+        api_id: str,
+        stage: str,
+        path: str = "/",
+        watch: Watch | None = None,
+    ) -> Response:
         """Run `$connect` and answer the handshake.
 
         AWS: an integration that does not answer 2xx refuses the handshake with its status.
@@ -233,20 +259,25 @@ class WebSocketDataPlane:
             return _refused_plainly(
                 403, "Forbidden", "ForbiddenException", self._parts.ids.request_id()
             )
-        exchange = self._received(served, request)
+        watch = watch or self.watch
+        exchange = self._received(served, request, watch)
         status, message = 101, ""
         began = False
         reply = Reply()
+        refused: Refusal | None = None
         try:
             _require_offer(request)
             route = served.program.connect
-            self._throttle(served.program.arrivals if route is None else route.buckets)
+            if exchange.recording is not None:
+                record_match(served.program, exchange, route)
+            self._throttle(served.program.arrivals if route is None else route.limits, exchange)
             await self._admit(served, request, exchange)
             if route is not None:
                 began = True
                 reply = await self._run(route, exchange)
         except Refusal as refusal:
             self._note_failure(refusal, exchange)
+            refused = refusal
             status, message = refusal.status, refusal.client_message or ""
             response = _refusal_response(refusal, exchange)
         else:
@@ -257,9 +288,12 @@ class WebSocketDataPlane:
                 response = _rejection(reply, exchange)
         failure = "" if status == 101 else _kind_of(exchange, began)
         self._finish(served, exchange, status, failure, message)
+        if watch is not None:
+            answer = Answer(status=status, headers=response.headers, body=response.body)
+            _show(watch, served, exchange, answer, refused)
         return response
 
-    def _received(self, served: _Served, request: Request) -> Exchange:
+    def _received(self, served: _Served, request: Request, watch: Watch | None) -> Exchange:
         parts, moment = self._parts, self._calendar.moment()
         program = served.program
         client = ClientFacts(
@@ -272,13 +306,20 @@ class WebSocketDataPlane:
             user_agent=request.headers.get("user-agent"),
             connected_at_ms=moment.epoch_ms,
         )
-        exchange = self._exchange(served, client, "CONNECT", request=request)
+        exchange = self._exchange(served, client, "CONNECT", watch, request=request)
         exchange.take(CONNECT_ROUTE)
         return exchange
 
     def _exchange(
-        self, served: _Served, client: ClientFacts, event_type: EventType, **members: Any
+        self,
+        served: _Served,
+        client: ClientFacts,
+        event_type: EventType,
+        watch: Watch | None,
+        **members: Any,
     ) -> Exchange:
+        if watch is not None or served.traced:
+            members["recording"] = Recording(self._parts.clock)
         return Exchange(
             client,
             event_type,
@@ -348,13 +389,16 @@ class WebSocketDataPlane:
         served = self._stages.get((client.api_id, client.stage))
         if served is None:
             return
+        watch = self.watch
         exchange = self._exchange(
-            served, client, "MESSAGE", text=message, message_id=make_id(self._parts.ids)
+            served, client, "MESSAGE", watch, text=message, message_id=make_id(self._parts.ids)
         )
         began, status, said = False, 200, ""
+        refused: Refusal | None = None
+        route: RouteProgram | None = None
         try:
             route = _require_route(served.program, exchange)
-            self._throttle(route.buckets)
+            self._throttle(route.limits, exchange)
             for check in route.checks:
                 check(exchange)
             began = True
@@ -363,12 +407,17 @@ class WebSocketDataPlane:
             answer = reply.body if route.replies else b""
         except Refusal as refusal:
             self._note_failure(refusal, exchange)
+            refused = refusal
             status, said = refusal.status, refusal.client_message or INTERNAL_ERROR
             answer = exchange.error_text(said)
         if answer:
             self._answer(served, connection, answer)
         failure = "" if status < 400 else _kind_of(exchange, began)
         self._finish(served, exchange, status, failure, said)
+        if watch is not None:
+            is_silent = route is not None and not route.replies
+            why = "the route has no response: the client gets nothing" if is_silent else ""
+            _show(watch, served, exchange, Answer(status=status, body=answer), refused, why)
 
     async def see_off(self, connection: Connection, code: int, reason: str) -> None:
         """Forget a connection and run `$disconnect`, as well as it goes."""
@@ -379,25 +428,38 @@ class WebSocketDataPlane:
         if served is None or route is None:
             return
         departure = Departure(code=code, reason=reason or REASONS.get(code, ""))
-        exchange = self._exchange(served, client, "DISCONNECT", departure=departure)
+        watch = self.watch
+        exchange = self._exchange(served, client, "DISCONNECT", watch, departure=departure)
         exchange.take(DISCONNECT_ROUTE)
+        if exchange.recording is not None:
+            record_match(served.program, exchange, route)
         status, failure = 200, ""
+        refused: Refusal | None = None
         try:
             status = (await self._run(route, exchange)).status
         except Refusal as refusal:
             self._note_failure(refusal, exchange)
+            refused = refusal
             status, failure = refusal.status, _kind_of(exchange, True)
         self._finish(served, exchange, status, failure, "")
+        if watch is not None:
+            why = "nobody is there to hear it"
+            _show(watch, served, exchange, Answer(status=status), refused, why)
 
     # Steps.
 
-    def _throttle(self, buckets: tuple[TokenBucket, ...]) -> None:
+    def _throttle(self, limits: tuple[Limit, ...], exchange: Exchange) -> None:
         """Take a token of each; raises Refusal where one is empty, and takes none then."""
-        for index, bucket in enumerate(buckets):
+        for index, (name, bucket) in enumerate(limits):
             if not bucket.take():
-                for taken in buckets[:index]:
+                for _, taken in limits[:index]:
                     taken.give_back()
+                if exchange.recording is not None:
+                    record_throttle(exchange.recording, name, bucket, admitted=False)
                 raise Refusal("Rate exceeded", response_type="THROTTLED")
+        if exchange.recording is not None:
+            for name, bucket in limits:
+                record_throttle(exchange.recording, name, bucket)
 
     async def _run(self, route: RouteProgram, exchange: Exchange) -> Reply:
         began = self._parts.clock.monotonic()
@@ -478,6 +540,8 @@ def _require_offer(request: Request) -> None:
 def _require_route(program: SocketProgram, exchange: Exchange) -> RouteProgram:
     """AWS: a message that no route takes is `Forbidden`."""
     route = program.route_of(exchange)
+    if exchange.recording is not None:
+        record_match(program, exchange, route)
     if route is None:
         raise Refusal(
             "No route takes the message",
@@ -487,6 +551,19 @@ def _require_route(program: SocketProgram, exchange: Exchange) -> RouteProgram:
         )
     exchange.take(route.route.route_key)
     return route
+
+
+def _show(
+    watch: Watch,
+    served: _Served,
+    exchange: Exchange,
+    answer: Answer,
+    refusal: Refusal | None,
+    why: str = "",
+) -> None:
+    """Show an exchange that is over to whoever watches."""
+    record_end(exchange, answer, refusal, why)
+    watch(explained_of(served.program, exchange, answer, refusal))
 
 
 def _kind_of(exchange: Exchange, began: bool) -> str:

@@ -5,7 +5,7 @@ AWS takes what cannot work and fails each message, and so do we, with the reason
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lamington.core.aws import Scope
@@ -23,6 +23,11 @@ from lamington.gateway.integrations import (
 )
 from lamington.gateway.mapping import substitute_stage_variables
 from lamington.gateway.permits import Permissions, compile_permit
+from lamington.gateway.recording import (
+    Recording,
+    record_integration_request,
+    record_integration_response,
+)
 from lamington.gateway.responses import Refusal
 from lamington.gateway.schemas import ModelJudge, SchemaError, compile_model
 from lamington.gateway.service_integrations import ServiceParts
@@ -54,6 +59,9 @@ from lamington.gateway.vtl.limits import TemplateError
 ROUTE_SELECTION_DEFAULT = "$request.body.action"
 ARRIVALS_RATE = 500
 
+Limit = tuple[str, TokenBucket]
+"""A limit and its name: `route`, `stage`, `account`, or `arrivals` for new connections."""
+
 Check = Callable[[Exchange], None]
 """Looks at a message before its integration; raises Refusal."""
 
@@ -62,7 +70,7 @@ Check = Callable[[Exchange], None]
 class RouteProgram:
     """One route, ready to run.
 
-    `replies` tells whether what the integration answers goes to the client, `buckets` are what
+    `replies` tells whether what the integration answers goes to the client, `limits` are what
     each exchange takes a token from. Running raises Refusal where there is no answer.
     """
 
@@ -70,7 +78,7 @@ class RouteProgram:
     run: Callable[[Exchange], Awaitable[Reply]]
     replies: bool
     checks: tuple[Check, ...] = ()
-    buckets: tuple[TokenBucket, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +95,7 @@ class SocketProgram:
     routes: Mapping[str, RouteProgram]
     select: Selector
     selects_by_body: bool
-    arrivals: tuple[TokenBucket, ...]
+    arrivals: tuple[Limit, ...]
     problems: tuple[Problem, ...]
     unemulated: tuple[str, ...]
 
@@ -148,7 +156,7 @@ def compile_socket_program(
         routes=routes,
         select=select,
         selects_by_body=reads_body(expression),
-        arrivals=_buckets_of(api, stage, scope, parts.buckets, CONNECT_ROUTE),
+        arrivals=_limits_of(api, stage, scope, parts.buckets, CONNECT_ROUTE),
         problems=tuple(problems),
         unemulated=tuple(_unemulated(api)),
     )
@@ -158,27 +166,28 @@ def _select_default(subject: object) -> str:
     return DEFAULT_KEY
 
 
-def _buckets_of(
+def _limits_of(
     api: entities.Api, stage: entities.Stage, scope: Scope, buckets: Buckets, route_key: str
-) -> tuple[TokenBucket, ...]:
+) -> tuple[Limit, ...]:
     """What the exchanges of a route take tokens from.
 
     AWS: API Gateway developer guide, throttling and quotas: a route's own limits stand in the
     place of the stage's, the account's hold for all; 500 connections a second may be new.
     """
     key: tuple[str, ...] = ("websocket", api.api_id, stage.stage_name)
-    found = [_bucket(stage.default_route_settings, key, buckets)]
+    found = [("stage", _bucket(stage.default_route_settings, key, buckets))]
     own = stage.route_settings.get(route_key)
     if own is not None:
         bucket = _bucket(own, (*key, route_key), buckets)
-        found = [bucket] if bucket is not None else found
+        found = [("route", bucket)] if bucket is not None else found
     account = buckets.account(scope)
     if account is not None:
-        found.append(account)
+        found.append(("account", account))
         if route_key == CONNECT_ROUTE:
             arriving = ("arrivals", scope.account_id, scope.region)
-            found.append(buckets.bucket(arriving, ARRIVALS_RATE, ARRIVALS_RATE))
-    return tuple(bucket for bucket in found if bucket is not None)
+            bucket = buckets.bucket(arriving, ARRIVALS_RATE, ARRIVALS_RATE)
+            found.append(("arrivals", bucket))
+    return tuple((name, bucket) for name, bucket in found if bucket is not None)
 
 
 def _bucket(
@@ -227,7 +236,7 @@ class _RouteCompiler:
                 each.route_response_key == DEFAULT_KEY for each in route.responses.values()
             ),
             checks=() if check is None else (check,),
-            buckets=_buckets_of(
+            limits=_limits_of(
                 self.api, self.stage, self.scope, self.parts.buckets, route.route_key
             ),
         )
@@ -267,7 +276,7 @@ class _RouteCompiler:
             return self._compile_endpoint(integration, uri)
         if kind == "AWS" and self.parts.services is not None:
             return self._compile_service(integration, uri, self.parts.services)
-        return self._broken(f"Integration type `{kind}` with `{uri}` is not emulated yet")
+        return self._broken(f"Integration type `{kind}` with `{uri}` cannot be served here")
 
     def _compile_service(
         self, integration: entities.Integration, uri: str, parts: ServiceParts
@@ -335,8 +344,37 @@ class _RouteCompiler:
 async def _sent(
     backend: Integration, request: IntegrationRequest, exchange: Exchange
 ) -> IntegrationResponse:
+    recording = exchange.recording
+    if recording is not None:
+        return await _recorded(backend, request, exchange, recording)
     response = await backend.send(request)
     exchange.integration_status = response.status
+    return response
+
+
+async def _recorded(
+    backend: Integration, request: IntegrationRequest, exchange: Exchange, recording: Recording
+) -> IntegrationResponse:
+    """Send a request; what goes out and what comes back are recorded."""
+    record_integration_request(
+        recording,
+        uri=request.uri or backend.uri,
+        method=request.method,
+        headers=request.headers or request.parameters.headers.items(),
+        body=request.body,
+    )
+    began = recording.elapsed_s
+    response = await backend.send(request)
+    exchange.integration_status = response.status
+    record_integration_response(
+        recording,
+        status=response.status,
+        headers=response.headers,
+        body=response.body,
+        latency_s=recording.elapsed_s - began,
+        function_error=response.function_error,
+        request_id=response.request_id,
+    )
     return response
 
 
@@ -378,12 +416,18 @@ def _compile_validation(api: entities.Api, route: entities.Route, note: Note) ->
         return None
 
     def check(exchange: Exchange) -> None:
-        judge = judges.get(select(exchange.subject())) or judges.get(DEFAULT_KEY)
+        key = select(exchange.subject())
+        judge = judges.get(key) or judges.get(DEFAULT_KEY)
         if judge is None:
             return
         value = exchange.body.value()
+        faults: Sequence[str] = ()
         if value is MISSING or not judge.accepts(value):
             faults = ["The message is not JSON"] if value is MISSING else judge.faults(value)
+        if exchange.recording is not None:
+            name = route.request_models.get(key) or route.request_models[DEFAULT_KEY]
+            exchange.recording.add("validation", parameters=[], model=name, errors=list(faults))
+        if faults:
             raise Refusal(
                 f"Request body does not match model schema: [{', '.join(faults)}]",
                 response_type="BAD_REQUEST_BODY",

@@ -1,12 +1,14 @@
 """What is kept of exchanges: metrics and logs, written by the journal off their way."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lamington.core.aws import Scope
 from lamington.gateway.access_logs import AccessLog, compile_access_settings
+from lamington.gateway.execution_logs import braced, cut
 from lamington.gateway.journal import Series, Sinks, stream_name
 from lamington.gateway.mapping import context_text
+from lamington.gateway.recording import Step
 from lamington.gateway.stage_records import LEVELS
 from lamington.gateway.v2 import entities
 from lamington.gateway.v2.websocket.exchange import Exchange
@@ -32,6 +34,11 @@ class RouteRecords:
     series: Series | None
     level: int
     data_trace: bool
+
+    @property
+    def traced(self) -> bool:
+        """Whether the log shows what integrations got and gave, which has to be recorded."""
+        return self.data_trace and self.level >= LEVELS["INFO"]
 
 
 def compile_socket_records(api: entities.Api, stage: entities.Stage, scope: Scope) -> SocketRecords:
@@ -117,13 +124,14 @@ class Finished:
         if level >= LEVELS["INFO"] or (level and self.failure):
             group = self.records.execution_group
             for line in self._execution():
-                text = f"({exchange.request_id}) {line}"
+                text = f"({exchange.request_id}) {cut(line)}"
                 sinks.log(self.records.scope, group, stream_name(group), at_ms, text)
 
     def _execution(self) -> Iterator[str]:
         """The lines of the execution log.
 
-        Differs: a choice of AWS's lines, in likely words; without requests to endpoints.
+        Differs: a choice of AWS's lines, in likely words; those of data trace are REST APIs' own,
+        and an authorizer's call has none.
         """
         exchange, client = self.exchange, self.exchange.client
         yield f"Extended Request Id: {exchange.request_id}"
@@ -135,20 +143,34 @@ class Finished:
             yield f"Client [{who}] is connecting to {api}."
         elif exchange.event_type == "MESSAGE":
             named = f"[Message Id: {exchange.message_id}, Connection Id: {connection}]"
-            text = f" {exchange.body.text}" if self.route.data_trace else ""
+            text = f" {exchange.body.text}" if self.route.traced else ""
             yield f"{api} received message from client {named}.{text}"
+        steps = {step.name: step.values for step in self._traced()}
+        sent, answered = steps.get("integration_request"), steps.get("integration_response")
+        if sent is not None and sent.get("uri"):
+            yield f"Endpoint request URI: {sent['uri']}"
+            yield f"Endpoint request headers: {braced(sent['headers'])}"
+            yield f"Endpoint request body after transformations: {sent['body']}"
+            yield f"Sending request to {sent['uri']}"
         if exchange.integration_status:
             latency = round(exchange.integration_latency_ms)
             yield (
                 f"Received response. Status: {exchange.integration_status},"
                 f" Integration latency: {latency} ms"
             )
+        if answered is not None:
+            yield f"Endpoint response headers: {braced(answered['headers'])}"
+            yield f"Endpoint response body before transformations: {answered['body']}"
         if exchange.failure:
             yield exchange.failure
         if exchange.event_type == "CONNECT" and self.status == 101:
             yield f"Client [Connection Id: {connection}] connected to {api} successfully."
         elif exchange.event_type == "DISCONNECT":
             yield f"Client [Connection Id: {connection}] disconnected from {api}."
+
+    def _traced(self) -> Sequence[Step]:
+        recording = self.exchange.recording
+        return () if recording is None or not self.route.traced else recording.steps
 
     def _lookup(self) -> Callable[[str], str | None]:
         exchange = self.exchange
