@@ -12,7 +12,8 @@ from botocore.credentials import Credentials
 from killable_engine import KillableEngine, archive, killable, make_function, wait_until_active
 
 EVENTS = 10_000
-SLOW = "import time\ndef handler(event, context):\n    time.sleep(6)\n"
+# Longer than it takes to hand over the events: the last log lines before a kill may be lost.
+SLOW = "import time\ndef handler(event, context):\n    time.sleep(20)\n"
 FAST = "def handler(event, context):\n    return event\n"
 
 

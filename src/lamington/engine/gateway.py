@@ -15,12 +15,12 @@ from lamington.functions.invoke import FunctionInvoker
 from lamington.functions.log_store import LogStore
 from lamington.functions.metrics import Metrics
 from lamington.gateway.assumed_roles import AssumedRoles
+from lamington.gateway.authorization.authorizer_results import AuthorizerCaches
 from lamington.gateway.authorization.gate import AuthorizationParts
 from lamington.gateway.authorization.json_web_tokens import KeyFiles, TokenVerifier
-from lamington.gateway.authorization.lambda_authorizers import AuthorizerCaches
 from lamington.gateway.cache import CacheStore
 from lamington.gateway.completed import journaling
-from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
+from lamington.gateway.deployment import StageProgram, compile_stage
 from lamington.gateway.domains import Domains
 from lamington.gateway.entities import RestApi, Stage, Throttle
 from lamington.gateway.http_client import HttpClient
@@ -46,6 +46,7 @@ from lamington.gateway.permits import Permissions
 from lamington.gateway.pipeline import RestDataPlane
 from lamington.gateway.service_integrations import ServiceDoor, ServiceParts
 from lamington.gateway.service_quotas import parse_service_quotas
+from lamington.gateway.stage_parts import StageParts
 from lamington.gateway.templates import Problem
 from lamington.gateway.throttling import Buckets
 from lamington.gateway.usage_plans import UsagePlans
@@ -219,9 +220,7 @@ class Gateway:
         tables, clock, ids = self._tables, self._given.clock, self._given.ids
         timeout_max_ms = self._given.settings.integration_timeout_max_ms
         find_stage = stage_finder(tables, self._v2_tables)
-        api_keys = ApiKeyOperations(
-            plans=self._plans, clock=clock, ids=ids, quotas=self._quotas
-        )
+        api_keys = ApiKeyOperations(plans=self._plans, clock=clock, ids=ids, quotas=self._quotas)
         usage_plans = UsagePlanOperations(
             plans=self._plans,
             clock=clock,
@@ -266,7 +265,7 @@ class Gateway:
             CacheOperations(
                 tables=tables, responses=self._responses, authorizers=authorizers.caches
             ),
-            AuthorizerOperations(tables=tables, ids=ids, parts=authorizers),
+            AuthorizerOperations(tables=tables, ids=ids, parts=authorizers, quotas=self._quotas),
             DocumentationOperations(tables=tables, clock=clock, ids=ids),
             DomainOperations(domains=self.domains, tables=tables, clock=clock, ids=ids),
             api_keys,

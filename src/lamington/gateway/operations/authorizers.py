@@ -15,13 +15,15 @@ import msgspec
 
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Calendar, Ids
-from lamington.gateway.authorization.cognito import compile_cognito
-from lamington.gateway.authorization.gate import AuthorizationParts
-from lamington.gateway.authorization.lambda_authorizers import (
-    FUNCTION_URI,
+from lamington.gateway.authorization.authorizer_functions import FUNCTION_URI
+from lamington.gateway.authorization.authorizer_results import (
     TTL_DEFAULT_S,
     TTL_MAX_S,
     AuthorizerCaches,
+)
+from lamington.gateway.authorization.cognito import compile_cognito
+from lamington.gateway.authorization.gate import AuthorizationParts
+from lamington.gateway.authorization.lambda_authorizers import (
     compile_lambda_authorizer,
     identity_sources,
 )
@@ -30,7 +32,6 @@ from lamington.gateway.entities import (
     Authorizer,
     BadRequestException,
     ConflictException,
-    LimitExceededException,
     Method,
     NotFoundException,
     RestApi,
@@ -40,14 +41,13 @@ from lamington.gateway.operations.tables import (
     GatewayTables,
     Patch,
     listing,
-    page_of,
     parse_patches,
-    shown,
 )
 from lamington.gateway.recording import Recording
 from lamington.gateway.responses import Refusal
+from lamington.gateway.results import shown, without
+from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas, require_room
 
-AUTHORIZERS_MAX = 10
 TEST_STAGE = "test-invoke-stage"
 
 AUTHORIZER_PATCH_PATHS = (
@@ -75,7 +75,15 @@ _SOURCE = re.compile(
 class AuthorizerOperations:
     """What AWS's API says of authorizers; `parts` are what a test of one needs."""
 
-    def __init__(self, *, tables: GatewayTables, ids: Ids, parts: AuthorizationParts) -> None:
+    def __init__(
+        self,
+        *,
+        tables: GatewayTables,
+        ids: Ids,
+        parts: AuthorizationParts,
+        quotas: ServiceQuotas = DEFAULT_QUOTAS,
+    ) -> None:
+        self._quotas = quotas
         self._tables = tables
         self._ids = ids
         self._parts = parts
@@ -92,11 +100,7 @@ class AuthorizerOperations:
 
     async def create_authorizer(self, params: Params, scope: Scope) -> Result:
         api = self._tables.require_api(scope, params["restApiId"])
-        if len(api.authorizers) >= AUTHORIZERS_MAX:
-            raise LimitExceededException(
-                "Maximum number of Authorizers for this API has been reached. Please contact AWS"
-                " if you need additional Authorizers."
-            )
+        require_room(len(api.authorizers), self._quotas.authorizers_per_api, "Authorizers")
         kind = params["type"]
         definition: dict[str, Any] = {"type": kind.lower()}
         for name in (*_TEXTS, "providerARNs"):
@@ -120,8 +124,7 @@ class AuthorizerOperations:
 
     async def get_authorizers(self, params: Params, scope: Scope) -> Result:
         api = self._tables.require_api(scope, params["restApiId"])
-        found, position = page_of(params, list(api.authorizers.items()))
-        return listing([authorizer_result(each) for each in found], position)
+        return listing(params, api.authorizers.items(), authorizer_result)
 
     async def update_authorizer(self, params: Params, scope: Scope) -> Result:
         api, authorizer = self._require(params, scope)
@@ -140,8 +143,7 @@ class AuthorizerOperations:
                         f"Cannot delete authorizer '{authorizer.authorizer_id}', is referenced in"
                         f" method: {method.http_method} {resource.path}"
                     )
-        kept = dict(api.authorizers)
-        del kept[authorizer.authorizer_id]
+        kept = without(api.authorizers, authorizer.authorizer_id)
         self._tables.apis.put(scope, replace(api, authorizers=kept))
         return {}
 
