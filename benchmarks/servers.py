@@ -22,7 +22,7 @@ START_LIMIT_S = 30.0
 UNTHROTTLED = {
     "LAMINGTON_THROTTLE_RATE": "1000000",
     "LAMINGTON_THROTTLE_BURST": "1000000",
-    "LAMINGTON_API_QUOTAS": "resources_per_api=1000,routes_per_api=1000",
+    "LAMINGTON_API_QUOTAS": "resources_per_api=2000,routes_per_api=1000",
 }
 """An account's 10,000 requests a second and 300 routes are fewer than what is measured."""
 

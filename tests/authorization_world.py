@@ -18,12 +18,13 @@ from fakes_gateway import (
 from lamington.core.clock import Ids, ManualClock
 from lamington.core.http import Headers, Request, Response
 from lamington.core.sigv4 import Signer
+from lamington.gateway.authorization.authorizer_results import AuthorizerCaches
 from lamington.gateway.authorization.gate import AuthorizationParts
 from lamington.gateway.authorization.json_web_tokens import TokenVerifier
-from lamington.gateway.authorization.lambda_authorizers import AuthorizerCaches
-from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
+from lamington.gateway.deployment import StageProgram, compile_stage
 from lamington.gateway.entities import Authorizer, RestApi
 from lamington.gateway.pipeline import RestDataPlane
+from lamington.gateway.stage_parts import StageParts
 
 AUTHORIZER_ARN = SCOPE.arn("lambda", "function:gatekeeper")
 AUTHORIZER_URI = (

@@ -18,7 +18,7 @@ from lamington.functions.entities import (
 from lamington.functions.invoke import Invocation, InvocationResult
 from lamington.gateway.cache import CacheStore
 from lamington.gateway.completed import Completed
-from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
+from lamington.gateway.deployment import StageProgram, compile_stage
 from lamington.gateway.entities import (
     IntegrationResponse,
     Method,
@@ -29,6 +29,7 @@ from lamington.gateway.entities import (
     Stage,
 )
 from lamington.gateway.pipeline import RestDataPlane
+from lamington.gateway.stage_parts import StageParts
 from lamington.gateway.throttling import Buckets
 from lamington.gateway.usage_plans import UsagePlans
 

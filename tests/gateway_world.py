@@ -14,7 +14,7 @@ from lamington.core.clock import Ids, ManualClock
 from lamington.core.store import Store
 from lamington.functions.invoke import Invocation, InvocationResult
 from lamington.gateway.cache import CacheStore
-from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
+from lamington.gateway.deployment import StageProgram, compile_stage
 from lamington.gateway.entities import RestApi, Stage
 from lamington.gateway.operations.api_keys import ApiKeyOperations
 from lamington.gateway.operations.caches import CacheOperations
@@ -30,6 +30,7 @@ from lamington.gateway.operations.usage_plans import UsagePlanOperations, stage_
 from lamington.gateway.operations.validators import ValidatorOperations
 from lamington.gateway.pipeline import RestDataPlane
 from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas
+from lamington.gateway.stage_parts import StageParts
 from lamington.gateway.throttling import Buckets
 from lamington.gateway.usage_plans import UsagePlans
 from lamington.gateway.v2.tables import V2Tables

@@ -23,11 +23,11 @@ from lamington.core.clock import Ids, ManualClock
 from lamington.core.http import Headers, Request, Response
 from lamington.core.store import Store
 from lamington.functions.invoke import Invocation, InvocationResult
+from lamington.gateway.authorization.authorizer_results import AuthorizerCaches
 from lamington.gateway.authorization.gate import AuthorizationParts
 from lamington.gateway.authorization.json_web_tokens import TokenVerifier
-from lamington.gateway.authorization.lambda_authorizers import AuthorizerCaches
 from lamington.gateway.completed import Completed
-from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
+from lamington.gateway.deployment import StageProgram, compile_stage
 from lamington.gateway.entities import (
     PAYLOAD_MAX_BYTES,
     ApiKey,
@@ -45,6 +45,7 @@ from lamington.gateway.entities import (
 from lamington.gateway.integrations import RefusedIntegration
 from lamington.gateway.pipeline import RestDataPlane
 from lamington.gateway.router import compile_router
+from lamington.gateway.stage_parts import StageParts
 from lamington.gateway.throttling import Buckets
 from lamington.gateway.usage_plans import UsagePlans
 

@@ -12,8 +12,8 @@ from lamington.core.aws import AwsCaller, Params, Result, Scope
 from lamington.core.clock import Ids, ManualClock
 from lamington.core.http import Headers, Request, Response
 from lamington.core.sigv4 import Signer
+from lamington.gateway.authorization.authorizer_results import AuthorizerCaches
 from lamington.gateway.authorization.json_web_tokens import TokenError, TokenVerifier
-from lamington.gateway.authorization.lambda_authorizers import AuthorizerCaches
 from lamington.gateway.http_client import HttpAnswer, HttpClient, Terms
 from lamington.gateway.journal import Entry
 from lamington.gateway.throttling import Buckets
@@ -26,8 +26,9 @@ from lamington.gateway.v2.entities import (
     RouteSettings,
     Stage,
 )
+from lamington.gateway.v2.http.parts import HttpApiParts
 from lamington.gateway.v2.http.plane import HttpDataPlane
-from lamington.gateway.v2.http.program import HttpApiParts, StageProgram
+from lamington.gateway.v2.http.program import StageProgram
 
 API_ID = "abc123"
 AUTHORIZER_ARN = SCOPE.arn("lambda", "function:authorizer")

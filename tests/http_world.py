@@ -11,7 +11,7 @@ from fakes_gateway import SCOPE, FakeInvoker, FakePermissions, small_api, small_
 from lamington.core.aws import Scope
 from lamington.core.clock import Ids, ManualClock
 from lamington.core.http import Headers, Request, Response
-from lamington.gateway.deployment import StageParts, StageProgram, compile_stage
+from lamington.gateway.deployment import StageProgram, compile_stage
 from lamington.gateway.entities import (
     IntegrationResponse,
     Method,
@@ -21,6 +21,7 @@ from lamington.gateway.entities import (
 from lamington.gateway.http_client import ClientCertificate, HttpClient
 from lamington.gateway.http_integrations import HttpParts
 from lamington.gateway.pipeline import RestDataPlane
+from lamington.gateway.stage_parts import StageParts
 
 
 @dataclass(frozen=True, slots=True)

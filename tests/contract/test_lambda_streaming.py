@@ -19,8 +19,9 @@ from lamington.core.clock import Ids, ManualClock
 from lamington.core.errors import LamingtonError
 from lamington.core.http import Headers, Request, Response
 from lamington.functions.invoke import Invocation
-from lamington.gateway.deployment import StageParts, compile_stage
+from lamington.gateway.deployment import compile_stage
 from lamington.gateway.pipeline import RestDataPlane
+from lamington.gateway.stage_parts import StageParts
 
 NULS = bytes(8)
 URI = (

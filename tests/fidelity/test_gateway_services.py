@@ -12,11 +12,12 @@ from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Ids, ManualClock
 from lamington.core.http import Headers, Request, Response
 from lamington.gateway.assumed_roles import AssumedRoles
-from lamington.gateway.deployment import StageParts, compile_stage
+from lamington.gateway.deployment import compile_stage
 from lamington.gateway.entities import IntegrationResponse
 from lamington.gateway.http_client import HttpClient
 from lamington.gateway.pipeline import RestDataPlane
 from lamington.gateway.service_integrations import ServiceParts
+from lamington.gateway.stage_parts import StageParts
 
 CASES = [
     pytest.param(case, id=case["id"])

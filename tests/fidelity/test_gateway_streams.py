@@ -20,8 +20,9 @@ from lamington.core.clock import Ids, ManualClock
 from lamington.core.http import Headers, Request, Response
 from lamington.functions.invoke import Invocation
 from lamington.gateway.cache import CacheStore
-from lamington.gateway.deployment import StageParts, compile_stage
+from lamington.gateway.deployment import compile_stage
 from lamington.gateway.pipeline import RestDataPlane
+from lamington.gateway.stage_parts import StageParts
 
 CASES = [
     pytest.param(case, id=case["id"])

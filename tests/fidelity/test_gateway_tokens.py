@@ -65,7 +65,6 @@ async def test_token_of_a_user_pool_does_as_on_aws(case: dict[str, Any]) -> None
             },
         ),
         Method(http_method="GET", authorization_scopes=tuple(given.get("scopes", []))),
-        SCOPE,
         TokenVerifier(clock=issuer.clock, fetch=issuer.fetch),
         issuer.clock,
     )

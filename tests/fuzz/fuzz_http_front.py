@@ -88,7 +88,7 @@ class Front:
         self.loop = asyncio.new_event_loop()
         templates = {"application/json": TEMPLATE}
         mock = lambda_method(kind="MOCK", uri="", request_templates=templates)
-        gateway = SmallGateway({"GET /cakes/{id}": mock, "POST /": mock})
+        gateway = self.gateway = SmallGateway({"GET /cakes/{id}": mock, "POST /": mock})
 
         def answer(request: Request) -> Any:
             return gateway.plane.handle(request, "abc123", "dev", request.path)
@@ -109,6 +109,8 @@ class Front:
                 await asyncio.sleep(0)
         connection.eof_received()
         connection.connection_lost(None)
+        self.gateway.completed.clear()  # what a test would look at
+        self.gateway.reports.clear()
         return wire.written
 
 

@@ -82,7 +82,7 @@ class Engine:
     ) -> None:
         if settings.host not in LOOPBACK_HOSTS:
             raise UsageError(
-                f"refused to listen on `{settings.host}`: requests are not authenticated yet",
+                f"refused to listen on `{settings.host}`: it answers this machine alone",
                 hint="listen on 127.0.0.1 and put a proxy that authenticates in front",
             )
         keys = load_credentials(settings.credentials)

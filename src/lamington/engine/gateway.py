@@ -50,8 +50,8 @@ from lamington.gateway.stage_parts import StageParts
 from lamington.gateway.templates import Problem
 from lamington.gateway.throttling import Buckets
 from lamington.gateway.usage_plans import UsagePlans
+from lamington.gateway.v2.http.parts import HttpApiParts
 from lamington.gateway.v2.http.plane import HttpDataPlane
-from lamington.gateway.v2.http.program import HttpApiParts
 from lamington.gateway.v2.operations.control_plane import V2ControlPlane
 from lamington.gateway.v2.operations.domains import DomainOperations as DomainOperationsV2
 from lamington.gateway.v2.tables import V2Tables

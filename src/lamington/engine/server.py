@@ -8,9 +8,7 @@ the order received, so that pipelined answers are in order by construction.
 """
 
 import asyncio
-import errno
 import logging
-import os
 import socket
 import struct
 from collections import deque
@@ -18,7 +16,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from pathlib import Path
 from types import CoroutineType
 from typing import Any, Protocol, cast
 
@@ -27,8 +24,10 @@ import httptools
 from lamington.core.clock import Clock, SystemClock
 from lamington.core.conversation import Upgrade
 from lamington.core.coroutines import finish
-from lamington.core.errors import LamingtonError, UsageError
+from lamington.core.errors import LamingtonError
 from lamington.core.http import Headers, Request, Response
+from lamington.engine.messages import origin_form, render_response
+from lamington.engine.ports import refusal_to_listen
 
 Answerer = Callable[[Request], Response | Awaitable[Response]]
 """Answers a request. A Response returned at once costs no task, a Future costs a callback; any
@@ -108,7 +107,7 @@ class HttpServer:
                 reuse_port=reuse_port or None,
             )
         except OSError as error:
-            raise _refusal_to_listen(host, port, error) from None
+            raise refusal_to_listen(host, port, error) from None
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
 
@@ -371,7 +370,7 @@ class _Connection(asyncio.Protocol):
         if parser.should_upgrade():
             return  # It will be read again, without the offer.
         self._phase = IDLE
-        path, _, query = _target(self._url).partition("?")
+        path, _, query = origin_form(self._url).partition("?")
         if not path.startswith("/") and path != "*":
             self._refusal = 400
             raise _Refused
@@ -454,7 +453,7 @@ class _Connection(asyncio.Protocol):
 
     def _serve_offer(self, early: bytes) -> None:
         """Answer a request that may become a WebSocket; what the client sends early has to wait."""
-        path, _, query = _target(self._url).partition("?")
+        path, _, query = origin_form(self._url).partition("?")
         if self._transport is None or not path.startswith("/"):
             self._refuse(400)
             return
@@ -677,68 +676,6 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-def render_response(
-    response: Response, *, date: str, connection: str, method: str, framing: str | None = None
-) -> bytes:
-    """The whole message as the bytes of one write; only its head where `framing` is given.
-
-    Fields that frame the message are the server's own: the handler's are dropped. A line break
-    in a field, which would let its value forge further fields, becomes a space.
-    """
-    status = response.status
-    lines = [_status_line(status)]
-    lines.extend(
-        [
-            f"{name}: {value}\r\n"
-            for name, value in response.headers
-            if len(name) not in FRAMING_LENGTHS or name.lower() not in FRAMING
-        ]
-    )
-    body = response.body
-    if framing is not None:
-        lines.extend([framing] if framing else ())
-        body = b""
-    elif status >= 200 and status not in (204, 304):
-        lines.append(f"Content-Length: {len(body)}\r\n")
-    else:
-        body = b""
-    lines.append(f"Date: {date}\r\n")
-    if connection:
-        lines.append(f"Connection: {connection}\r\n")
-    head = "".join(lines)
-    if head.count("\n") != len(lines) or head.count("\r") != len(lines):
-        head = "".join([line[:-2].replace("\r", " ").replace("\n", " ") + "\r\n" for line in lines])
-    try:
-        encoded = f"{head}\r\n".encode("latin-1")
-    except UnicodeEncodeError:
-        encoded = f"{head}\r\n".encode()
-    return encoded if method == "HEAD" else b"".join((encoded, body))
-
-
-FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "date"})
-FRAMING_LENGTHS = frozenset(map(len, FRAMING))
-STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HTTPStatus}
-
-
-def _status_line(status: int) -> str:
-    return STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n"
-
-
-def _target(url: bytes) -> str:
-    """The request target as origin form; bytes beyond ASCII are percent-encoded."""
-    if not url.isascii():
-        url = b"".join(b"%%%02X" % byte if byte > 127 else bytes((byte,)) for byte in url)
-    target = url.decode("ascii")
-    if not target.startswith("/") and "://" in target:
-        _, _, rest = target.partition("://")
-        slash = rest.find("/")
-        question = rest.find("?")
-        if slash < 0 or 0 <= question < slash:
-            return "/" + rest[question:] if question >= 0 else "/"
-        return rest[slash:]
-    return target
-
-
 async def _close_stream(stream: AsyncIterator[bytes]) -> None:
     close = getattr(stream, "aclose", None)
     if close is not None:
@@ -776,44 +713,3 @@ def _failure(request: Request, error: BaseException) -> Response:
         headers=[("Content-Type", "application/json")],
         body=b'{"message":"Internal server error"}',
     )
-
-
-def _refusal_to_listen(host: str, port: int, error: OSError) -> UsageError:
-    if error.errno == errno.EADDRINUSE:
-        holder = _holder(port)
-        return UsageError(
-            f"port {port} of {host} is in use" + (f" by {holder}" if holder else ""),
-            hint="stop it, or give another port: `--port 0` takes a free one",
-        )
-    if error.errno == errno.EACCES:
-        return UsageError(
-            f"port {port} of {host} may not be listened on by this user",
-            hint="give a port above 1023",
-        )
-    return UsageError(
-        f"cannot listen on {host}:{port}: {error.strerror or error}",
-        hint="give an address of this machine, such as 127.0.0.1",
-    )
-
-
-def _holder(port: int) -> str:
-    """The process that listens on the port, where Linux tells: `python3 (process 4242)`."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for columns in map(str.split, rows):
-            if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{columns[9]}]")
-    for process in Path("/proc").glob("[0-9]*") if inodes else ():
-        try:
-            with os.scandir(process / "fd") as descriptors:
-                held = {os.readlink(each) for each in descriptors}
-            if held & inodes:
-                name = (process / "comm").read_text(encoding="utf-8").strip()
-                return f"{name} (process {process.name})"
-        except OSError:
-            continue
-    return ""

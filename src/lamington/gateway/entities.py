@@ -25,6 +25,7 @@ PAGE_MAX = 500
 
 VERBS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 ANY = "ANY"
+AUTHORIZATION_TYPES = ("NONE", "AWS_IAM", "CUSTOM", "COGNITO_USER_POOLS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

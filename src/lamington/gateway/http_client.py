@@ -26,7 +26,6 @@ KEEP_ALIVE_S = 4.0
 its other end goes away."""
 
 HEADER_FIELD_MAX_BYTES = 64 * 1024
-CONNECT_TIMEOUT_S = 10.0
 CHUNK_BYTES = 64 * 1024
 
 
@@ -74,6 +73,14 @@ class Terms:
     certificate: ClientCertificate | None = None
     server_name: str = ""
     answer_bytes_max: int = 0
+
+
+@dataclass(slots=True)
+class _Outgoing:
+    method: str
+    url: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes
 
 
 @dataclass(slots=True)
@@ -146,25 +153,15 @@ class HttpClient:
 
         It has a task of its own, which the library's timers need: who calls may have none yet.
         """
-        sending = self._send(method, url, headers, body, terms)
+        sending = self._send(_Outgoing(method, url, headers, body), terms)
         return await asyncio.get_running_loop().create_task(sending)
 
-    async def _send(
-        self,
-        method: str,
-        url: str,
-        headers: Sequence[tuple[str, str]],
-        body: bytes,
-        terms: Terms,
-    ) -> HttpAnswer:
+    async def _send(self, request: _Outgoing, terms: Terms) -> HttpAnswer:
         import aiohttp
 
         try:
             response = await self._begin(
-                method,
-                url,
-                headers,
-                body,
+                request,
                 terms,
                 aiohttp.ClientTimeout(total=terms.timeout_s, ceil_threshold=terms.timeout_s),
             )
@@ -192,31 +189,22 @@ class HttpClient:
 
         The time of the terms counts for all of it. Whoever takes the stream closes it.
         """
-        opening = self._open(method, url, headers, body, terms)
+        opening = self._open(_Outgoing(method, url, headers, body), terms)
         return await asyncio.get_running_loop().create_task(opening)
 
-    async def _open(
-        self,
-        method: str,
-        url: str,
-        headers: Sequence[tuple[str, str]],
-        body: bytes,
-        terms: Terms,
-    ) -> HttpAnswer:
+    async def _open(self, request: _Outgoing, terms: Terms) -> HttpAnswer:
         import aiohttp
 
         deadline = time.monotonic() + terms.timeout_s
         try:
             async with asyncio.timeout(terms.timeout_s):
-                response = await self._begin(
-                    method, url, headers, body, terms, aiohttp.ClientTimeout(total=None)
-                )
+                response = await self._begin(request, terms, aiohttp.ClientTimeout(total=None))
         except TimeoutError:
             raise
         except (aiohttp.ClientError, OSError, ValueError, EOFError) as error:
             raise _failure(error) from error
         return HttpAnswer(
-            response.status, _fields(response), stream=_pieces(response, deadline, url)
+            response.status, _fields(response), stream=_pieces(response, deadline, request.url)
         )
 
     async def close(self) -> None:
@@ -225,26 +213,19 @@ class HttpClient:
         for session in sessions:
             await session.close()
 
-    async def _begin(
-        self,
-        method: str,
-        url: str,
-        headers: Sequence[tuple[str, str]],
-        body: bytes,
-        terms: Terms,
-        timing: Any,
-    ) -> "ClientResponse":
+    async def _begin(self, request: _Outgoing, terms: Terms, timing: Any) -> "ClientResponse":
         from yarl import URL
 
+        url = request.url
         if not _ADDRESS.fullmatch(url):
             raise AddressError(f"Invalid endpoint address: {url!r}")
         session = self._sessions.get(terms.verifies_issuer) or self._open_session(terms)
         secure = url[:6].lower() == "https:"
         return await session.request(
-            method,
+            request.method,
             URL(url, encoded=True),
-            headers=headers,
-            data=body or None,
+            headers=request.headers,
+            data=request.body or None,
             allow_redirects=False,
             ssl=self._contexts.of(terms) if secure else True,
             server_hostname=(terms.server_name or None) if secure else None,

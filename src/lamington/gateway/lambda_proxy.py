@@ -170,13 +170,15 @@ def compile_proxy_event(
     return make
 
 
-_Scalar = str | bool | int | float | None
+Scalar = str | bool | int | float | None
 
 
-class _ProxyAnswer(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class ProxyAnswer(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """What a function behind a proxy integration of a REST or WebSocket API answers."""
+
     status_code: int | str | None = 200
-    headers: dict[str, _Scalar] | None = None
-    multi_value_headers: dict[str, list[_Scalar]] | None = None
+    headers: dict[str, Scalar] | None = None
+    multi_value_headers: dict[str, list[Scalar]] | None = None
     body: str | None = None
     is_base64_encoded: bool | None = False
 
@@ -189,15 +191,15 @@ def compile_proxy_response(
     AWS: API Gateway developer guide, Lambda proxy integrations, output format; a key of another
     name, a body that is no string, or no object at all is a 502.
     """
-    decode = msgspec.json.Decoder(_ProxyAnswer).decode
+    decode = msgspec.json.Decoder(ProxyAnswer).decode
 
     def read(request: MethodRequest, response: IntegrationResponse) -> MethodResponse:
         if response.function_error:
-            raise _function_failed(response)
+            raise function_failed(response)
         try:
             answer = decode(response.body)
         except msgspec.DecodeError as error:
-            raise _malformed(str(error)) from None
+            raise malformed(str(error)) from None
         headers = _merged_headers(answer)
         body = answer.body
         if not body:
@@ -208,15 +210,15 @@ def compile_proxy_response(
             content = decode_base64(body.encode())
         else:
             content = body.encode("utf-8", "replace")
-        return MethodResponse(_proxy_status(answer.status_code), headers, content)
+        return MethodResponse(require_status(answer.status_code), headers, content)
 
     return read
 
 
-def _merged_headers(answer: _ProxyAnswer) -> list[tuple[str, str]]:
+def _merged_headers(answer: ProxyAnswer) -> list[tuple[str, str]]:
     typed = False
     headers: list[tuple[str, str]] = []
-    several: dict[str, tuple[str, list[_Scalar]]] = {}
+    several: dict[str, tuple[str, list[Scalar]]] = {}
     for name, values in (answer.multi_value_headers or {}).items():
         several[name.lower()] = (name, values)
     for name, value in (answer.headers or {}).items():
@@ -229,36 +231,38 @@ def _merged_headers(answer: _ProxyAnswer) -> list[tuple[str, str]]:
         if lower in RESPONSE_HEADERS_SPECIAL:
             name = response_header_name(name)
         if name and value is not None:
-            headers.append((name, value if type(value) is str else _header_text(value)))
+            headers.append((name, value if type(value) is str else header_text(value)))
     for lower, (name, values) in several.items():
         typed = typed or lower == "content-type"
         name = response_header_name(name)
         if name:
-            headers.extend((name, _header_text(each)) for each in values if each is not None)
+            headers.extend((name, header_text(each)) for each in values if each is not None)
     if not typed:
         headers.append(("Content-Type", "application/json"))
     return headers
 
 
-def _header_text(value: _Scalar) -> str:
+def header_text(value: Scalar) -> str:
+    """A header's value as text; it may be any plain JSON value."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
 
 
-def _proxy_status(status: int | str | None) -> int:
+def require_status(status: int | str | None) -> int:
+    """The status that a function answers, as a number or its text; raises Refusal for none."""
     if isinstance(status, str):
         if not (status.isascii() and status.isdecimal()):
-            raise _malformed(f"`statusCode` is `{status}`")
+            raise malformed(f"`statusCode` is `{status}`")
         status = int(status)
     if status is None:
         return 200
     if not 100 <= status <= 599:
-        raise _malformed(f"`statusCode` is {status}")
+        raise malformed(f"`statusCode` is {status}")
     return status
 
 
-def _malformed(why: str) -> Refusal:
+def malformed(why: str) -> Refusal:
     return bad_gateway(
         "Execution failed due to configuration error: Malformed Lambda proxy response",
         hint=f"{why}; a function behind a proxy integration returns an object of statusCode,"
@@ -266,7 +270,7 @@ def _malformed(why: str) -> Refusal:
     )
 
 
-def _function_failed(response: IntegrationResponse) -> Refusal:
+def function_failed(response: IntegrationResponse) -> Refusal:
     return bad_gateway(
         "Lambda execution failed with status 200 due to customer function error:"
         f" {error_message(response.body)}. Lambda request id: {response.request_id}"

@@ -5,7 +5,7 @@ every other one has no `Recording`, and its steps cost nothing. The steps that e
 has are written here, so that they look alike. Left to others: to show the steps.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,6 +49,16 @@ class Recording:
 
 
 Fields = Iterable[tuple[str, str]]
+
+
+def record_parameters(
+    recording: Recording,
+    sources: Mapping[str, str],
+    mapped: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Record what parameters were mapped to: the expressions, and the values for the backend."""
+    after = {place: dict(values) for place, values in mapped.items() if values}
+    recording.add("request_parameters", before=dict(sources), after=after)
 
 
 def record_integration_request(

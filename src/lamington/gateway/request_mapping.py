@@ -23,7 +23,7 @@ from lamington.gateway.mapping import (
     compile_request_expression,
     media_type,
 )
-from lamington.gateway.recording import Recording
+from lamington.gateway.recording import record_parameters
 from lamington.gateway.responses import Refusal, configuration_error
 from lamington.gateway.templates import (
     BinaryTypes,
@@ -62,7 +62,7 @@ def compile_request_mapping(
         if targets is not None:
             mapped = _map_targets(targets, request, context.variable.values)
             if recording is not None:
-                _record_parameters(recording, integration.request_parameters, mapped)
+                record_parameters(recording, integration.request_parameters, mapped)
         else:
             mapped = None
         if template is None:
@@ -84,20 +84,10 @@ def compile_request_mapping(
         if context.variable.values["requestOverride"] is not NO_OVERRIDE:
             mapped = _overridden(mapped, library.request_override(context.variable))
             if recording is not None:
-                _record_parameters(recording, {"$context.requestOverride": ""}, mapped)
+                record_parameters(recording, {"$context.requestOverride": ""}, mapped)
         return _integration_request(rendered.encode("utf-8", "replace"), request, mapped)
 
     return map_request
-
-
-def _record_parameters(
-    recording: Recording,
-    sources: Mapping[str, str],
-    mapped: Mapping[str, Mapping[str, str]],
-) -> None:
-    """Record what parameters were mapped to: the expressions, and the values for the backend."""
-    after = {place: dict(values) for place, values in mapped.items() if values}
-    recording.add("request_parameters", before=dict(sources), after=after)
 
 
 def _integration_request(

@@ -28,7 +28,7 @@ from lamington.gateway.entities import Authorizer
 
 AUTHORIZER = "x-amazon-apigateway-authorizer"
 AUTHORIZER_TTL_MAX_S = 3600
-AUTHORIZATION_TYPES = {
+AUTHORIZATION_BY_AUTHORIZER = {
     "TOKEN": "CUSTOM",
     "REQUEST": "CUSTOM",
     "COGNITO_USER_POOLS": "COGNITO_USER_POOLS",
@@ -87,7 +87,7 @@ class Security:
             elif authorizer is not None:
                 access = replace(
                     access,
-                    authorization_type=AUTHORIZATION_TYPES.get(authorizer.type, "CUSTOM"),
+                    authorization_type=AUTHORIZATION_BY_AUTHORIZER.get(authorizer.type, "CUSTOM"),
                     authorizer_id=authorizer.authorizer_id,
                     scopes=strings_of(scopes),
                 )
@@ -147,9 +147,10 @@ def _definition(written: Object, scheme: Object, scope: Scope) -> dict[str, Any]
 def _faults(kind: str, definition: Object) -> list[str]:
     """What AWS would not keep of an authorizer. Differs: the last two sentences are likely ones."""
     faults = []
-    if kind not in AUTHORIZATION_TYPES:
+    if kind not in AUTHORIZATION_BY_AUTHORIZER:
         faults.append(
-            f"Invalid authorizer type specified. Must be one of: [{', '.join(AUTHORIZATION_TYPES)}]"
+            "Invalid authorizer type specified. Must be one of:"
+            f" [{', '.join(AUTHORIZATION_BY_AUTHORIZER)}]"
         )
     if not 0 <= definition.get("authorizerResultTtlInSeconds", 0) <= AUTHORIZER_TTL_MAX_S:
         faults.append(f"Authorizer result TTL must be between 0 and {AUTHORIZER_TTL_MAX_S} seconds")

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from lamington.core.aws import Scope
@@ -53,10 +53,6 @@ from lamington.gateway.service_addresses import (
     service_of,
 )
 from lamington.gateway.templates import BinaryTypes, Context, Note, make_method_context
-
-if TYPE_CHECKING:
-    pass
-
 
 UNKNOWN_SECRET = "unknown"
 """Signs for a caller whose secret nobody here knows: it is believed where keys are trusted."""

@@ -1,26 +1,17 @@
-"""What of a definition is kept and shown but has no effect yet, each as a plain sentence.
+"""What of a definition is kept and shown but has no effect here, each as a plain sentence.
 
 A user must hear of it before a request meets it: the import keeps the sentences with the API,
-and the command line prints them. A feature that arrives loses its sentence here.
+and the command line prints them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lamington.gateway.definition_values import members_of, object_of, objects_of
-from lamington.gateway.entities import Method, RestApi
+from lamington.gateway.entities import AUTHORIZATION_TYPES, RestApi
 from lamington.gateway.security import AUTHORIZER, is_api_key, is_iam, schemes_of
 
 NAMED_MAX = 3
-
-_METHOD_SENTENCES: tuple[tuple[Callable[[Method], bool], str], ...] = (
-    (
-        lambda method: (
-            method.authorization_type not in ("NONE", "AWS_IAM", "CUSTOM", "COGNITO_USER_POOLS")
-        ),
-        "The authorization type of {methods} is not known: every request there is refused.",
-    ),
-)
 
 _HTTP_ONLY = "`{name}` is for HTTP APIs and has no effect."
 _HTTP_ROOT = ("x-amazon-apigateway-cors", "x-amazon-apigateway-importexport-version")
@@ -39,15 +30,17 @@ def unacted(api: RestApi, document: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _of_methods(api: RestApi) -> Iterator[str]:
-    methods = [
-        (f"`{method.http_method} {resource.path}`", method)
+    names = [
+        f"`{method.http_method} {resource.path}`"
         for resource in api.resources.values()
         for method in resource.methods.values()
+        if method.authorization_type not in AUTHORIZATION_TYPES
     ]
-    for applies, sentence in _METHOD_SENTENCES:
-        names = [name for name, method in methods if applies(method)]
-        if names:
-            yield sentence.format(methods=_listed(names))
+    if names:
+        yield (
+            f"The authorization type of {_listed(names)} is not known: every request there is"
+            " refused."
+        )
 
 
 def _of_api(api: RestApi) -> Iterator[str]:

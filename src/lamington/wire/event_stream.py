@@ -18,7 +18,6 @@ HeaderValue = bool | int | bytes | str | datetime
 Render = Callable[[Any, Mapping[str, Any]], bytes]
 """Renders the members of a structure that are given by name and shape as a JSON document."""
 
-_PRELUDE = struct.Struct(">III")
 _NUMBER_TYPES: Mapping[str, tuple[int, str]] = {
     "byte": (2, ">b"),
     "short": (3, ">h"),

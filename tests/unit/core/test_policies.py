@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from lamington.core.policies import (
     Policy,
     PolicyError,
-    compile_arn_pattern,
     compile_policy,
-    compile_wildcards,
     evaluate,
 )
+from lamington.core.policy_matching import compile_arn_pattern, compile_wildcards
 
 ACTION = "execute-api:Invoke"
 ARN = "arn:aws:execute-api:eu-west-1:123456789012:abc123/dev/GET/pets"

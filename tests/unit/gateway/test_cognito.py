@@ -34,7 +34,6 @@ class World:
                 definition={"providerARNs": [POOL_ARN], **definition},
             ),
             Method(http_method="GET", authorization_scopes=scopes),
-            SCOPE,
             self.tokens,
             self.clock,
         )

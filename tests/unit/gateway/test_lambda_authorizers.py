@@ -7,7 +7,7 @@ import pytest
 
 from authorization_world import METHOD_ARN, AuthorizedGateway, allowing
 from lamington.core.clock import ManualClock
-from lamington.gateway.authorization.lambda_authorizers import (
+from lamington.gateway.authorization.authorizer_results import (
     RESULTS_KEPT,
     AuthorizerCache,
     AuthorizerCaches,

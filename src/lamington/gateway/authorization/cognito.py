@@ -57,7 +57,6 @@ class _Admitted:
 def compile_cognito(
     authorizer: Authorizer,
     method: Method,
-    scope: Scope,
     tokens: TokenVerifier,
     clock: Clock,
     note: Note | None = None,

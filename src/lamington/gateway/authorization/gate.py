@@ -14,15 +14,13 @@ from lamington.core.clock import Clock
 from lamington.core.policies import Decision
 from lamington.core.sigv4 import Signers
 from lamington.functions.invoke import Invoker
+from lamington.gateway.authorization.authorizer_results import AuthorizerCaches
 from lamington.gateway.authorization.cognito import compile_cognito
 from lamington.gateway.authorization.iam import compile_iam
 from lamington.gateway.authorization.json_web_tokens import TokenVerifier
 from lamington.gateway.authorization.lambda_authorizers import (
-    AuthorizerCaches,
-    AuthorizerResult,
     LambdaAuthorizer,
     compile_lambda_authorizer,
-    record_kept,
 )
 from lamington.gateway.authorization.mutual_tls import compile_client_certificate
 from lamington.gateway.authorization.resource_policies import (
@@ -112,7 +110,7 @@ def _compile_check(
     if authorizer is None:
         return _refuse("The method's authorizer does not exist", note)
     if authorizer.type == "COGNITO_USER_POOLS":
-        token_gate = compile_cognito(authorizer, method, scope, parts.tokens, parts.clock, note)
+        token_gate = compile_cognito(authorizer, method, parts.tokens, parts.clock, note)
         return token_gate if policy is None else _TokenThenPolicy(token_gate, policy, arns)
     compiled = compile_lambda_authorizer(
         authorizer,
@@ -210,7 +208,9 @@ def compile_lambda_gate(
         decision = result.decide(request, arn)
         request.authorizer = result.context
         if request.recording is not None:
-            _record_kept(request, authorizer, result, decision)
+            authorizer.function.record_kept(
+                request.recording, decision=decision, principal=result.principal_id
+            )
         _require_allowed(request, decision, own)
         request.usage_key = result.usage_key
         return None
@@ -227,20 +227,3 @@ def _require_allowed(request: MethodRequest, decision: Decision, own: Decision) 
             request.facts = {}
         request.facts["authorizer.status"] = "403"
         raise access_denied(explicit=outcome == "deny")
-
-
-def _record_kept(
-    request: MethodRequest,
-    authorizer: LambdaAuthorizer,
-    result: AuthorizerResult,
-    decision: Decision,
-) -> None:
-    if request.recording is not None:
-        record_kept(
-            request.recording,
-            name=authorizer.authorizer.name,
-            kind=authorizer.authorizer.type,
-            authorizer_id=authorizer.authorizer.authorizer_id,
-            decision=decision,
-            principal=result.principal_id,
-        )

@@ -7,7 +7,8 @@ policy says (`resource_policies`).
 from lamington.core.aws import Scope
 from lamington.core.clock import Clock
 from lamington.core.http import Headers, Request
-from lamington.core.policies import Decision, Values, evaluate
+from lamington.core.policies import Decision, evaluate
+from lamington.core.policy_matching import Values
 from lamington.core.sigv4 import (
     ExpiredKey,
     InvalidSignature,

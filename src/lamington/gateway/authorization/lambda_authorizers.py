@@ -1,30 +1,33 @@
-"""Lambda authorizers: what they are asked, what their answers mean, and how long those are kept.
+"""Lambda authorizers of REST APIs: what identifies a request, and what a function is asked of it.
 
-REST APIs' own forms are compiled here; the calling of the function, the reading of a policy
-answer and the kept results serve the other kinds of API too. Left to others: when a method asks
-(`gate`), and an API's own policy (`resource_policies`).
+Left to others: when a method asks (`gate`), and what serves the other kinds of API too: the
+calling of the function (`authorizer_functions`), its answer (`authorizer_results`).
 """
 
-import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from lamington.core.aws import Scope
 from lamington.core.clock import Clock
-from lamington.core.errors import AwsError
-from lamington.core.policies import Decision, Policy, PolicyError, Values, compile_policy
-from lamington.functions.invoke import Invocation, InvocationResult, Invoker
-from lamington.gateway.authorization.resource_policies import (
-    DECISIONS_KEPT,
-    INVOKE,
-    compile_values,
+from lamington.functions.invoke import Invoker
+from lamington.gateway.authorization.authorizer_functions import (
+    AUTHORIZER_URI,
+    AuthorizerFunction,
+    AuthorizerNames,
+    configuration_error,
+    unauthorized,
+)
+from lamington.gateway.authorization.authorizer_results import (
+    AuthorizerCache,
+    AuthorizerCaches,
+    AuthorizerResult,
+    read_policy_answer,
+    ttl_of,
 )
 from lamington.gateway.entities import Authorizer
-from lamington.gateway.integrations import Bounded, error_message
 from lamington.gateway.mapping import (
     ContextValues,
     MethodRequest,
@@ -33,328 +36,13 @@ from lamington.gateway.mapping import (
     context_values,
     multi_value_headers,
     query_values,
-    scalar_text,
     substitute_stage_variables,
 )
-from lamington.gateway.permits import Permissions, compile_permit
-from lamington.gateway.recording import Recording
+from lamington.gateway.permits import Permissions
 from lamington.gateway.responses import Refusal
 from lamington.gateway.templates import Note
 from lamington.gateway.vtl.java_regex import compile_java_regex
 from lamington.gateway.vtl.limits import TemplateError
-
-TTL_DEFAULT_S = 300
-TTL_MAX_S = 3600
-TIMEOUT_S = 29.0
-RESULTS_KEPT = 10_000
-"""Results kept for an authorizer in a stage; the oldest go first."""
-
-RESOURCE_MAX_CHARS = 512
-
-FUNCTION_URI = re.compile(
-    r"arn:[^:]+:apigateway:[^:]*:lambda:path/+2015-03-31/functions/(?P<arn>arn:[^:]+:lambda:.+)"
-    r"/invocations"
-)
-"""An authorizer's URI: of a function that answers in one piece, by its whole ARN."""
-
-
-# Results, and how long they are kept.
-
-
-@dataclass(slots=True, kw_only=True)
-class AuthorizerResult:
-    """What a function answered, read once; `context` is `$context.authorizer` of a kept result."""
-
-    principal_id: str
-    policy: Policy
-    context: Mapping[str, Any]
-    usage_key: str = ""
-    values: Callable[[MethodRequest], Values]
-    decisions: dict[str, Decision] = field(default_factory=dict)
-
-    def decide(self, request: MethodRequest, arn: str) -> Decision:
-        """What the answer's policy says of a method."""
-        decision = self.decisions.get(arn)
-        if decision is None:
-            decision = self.policy.evaluate(INVOKE, arn, self.values(request))
-            if not self.policy.reads:
-                if len(self.decisions) >= DECISIONS_KEPT:
-                    self.decisions.clear()
-                self.decisions[arn] = decision
-        return decision
-
-
-Result = TypeVar("Result")
-
-
-class AuthorizerCache(Generic[Result]):
-    """The results of one authorizer in one stage, by the values of its identity sources."""
-
-    __slots__ = ("_entries", "_monotonic")
-
-    def __init__(self, clock: Clock) -> None:
-        self._monotonic = clock.monotonic
-        self._entries: dict[object, tuple[float, Result]] = {}
-
-    def find(self, key: object) -> Result | None:
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        if entry[0] <= self._monotonic():
-            del self._entries[key]
-            return None
-        return entry[1]
-
-    def keep(self, key: object, result: Result, ttl_s: float) -> None:
-        self._entries.pop(key, None)
-        while len(self._entries) >= RESULTS_KEPT:
-            del self._entries[next(iter(self._entries))]
-        self._entries[key] = (self._monotonic() + ttl_s, result)
-
-    def clear(self) -> None:
-        self._entries.clear()
-
-
-class AuthorizerCaches:
-    """The kept results of all authorizers, by API and stage; a new deployment leaves them.
-
-    AWS: API Gateway developer guide, Lambda authorizers; results are kept for each stage.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._stages: dict[tuple[str, str], dict[str, AuthorizerCache[Any]]] = {}
-
-    def of(self, api_id: str, stage_name: str, authorizer_id: str) -> AuthorizerCache[Any]:
-        authorizers = self._stages.setdefault((api_id, stage_name), {})
-        if authorizer_id not in authorizers:
-            authorizers[authorizer_id] = AuthorizerCache(self._clock)
-        return authorizers[authorizer_id]
-
-    def flush(self, api_id: str, stage_name: str) -> None:
-        """Forget the results of a stage: FlushStageAuthorizersCache."""
-        for cache in self._stages.get((api_id, stage_name), {}).values():
-            cache.clear()
-
-
-# The function.
-
-
-class AuthorizerFunction:
-    """Invokes the function of an authorizer; raises Refusal where it gives no answer.
-
-    AWS: API Gateway developer guide, Lambda authorizers: an error that says `Unauthorized` is
-    401, any other one, as everything that keeps the function from answering, 500.
-    """
-
-    __slots__ = ("_abandoned", "_function_arn", "_invoker", "_permit", "_timeout_s")
-
-    def __init__(
-        self,
-        *,
-        function_arn: str,
-        invoker: Invoker,
-        permit: Callable[[], bool],
-        timeout_s: float = TIMEOUT_S,
-    ) -> None:
-        self._function_arn = function_arn
-        self._invoker = invoker
-        self._permit = permit
-        self._timeout_s = timeout_s
-        self._abandoned: set[asyncio.Task[None]] = set()
-
-    @property
-    def uri(self) -> str:
-        """Where AWS's log says that the function was called."""
-        region = self._function_arn.split(":")[3]
-        return (
-            f"https://lambda.{region}.amazonaws.com/2015-03-31/functions/{self._function_arn}"
-            "/invocations"
-        )
-
-    async def call(self, payload: bytes, trace_id: str) -> InvocationResult:
-        """Invoke the function; raises Refusal where it gives no result.
-
-        Differs: an authorizer that takes too long is AUTHORIZER_FAILURE; no record of AWS's
-        response type.
-        """
-        if not self._permit():
-            raise configuration_error(
-                "Invalid permissions on Lambda function",
-                f"`{self._function_arn}` needs a permission for apigateway.amazonaws.com",
-            )
-        invocation = Invocation(
-            function_arn=self._function_arn, payload=payload, trace_id=trace_id, checked=True
-        )
-        try:
-            result = await Bounded(
-                self._invoker.invoke(invocation), self._timeout_s, self._abandoned
-            )
-        except AwsError as error:
-            raise configuration_error("Authorizer error", error.message) from None
-        except TimeoutError:
-            raise Refusal(
-                "Execution failed due to a timeout error",
-                response_type="AUTHORIZER_FAILURE",
-                hint=f"the authorizer ran longer than {self._timeout_s:g} s; it was not stopped",
-            ) from None
-        if result.function_error:
-            message = error_message(result.payload)
-            if message == "Unauthorized":
-                raise unauthorized("The authorizer said `Unauthorized`")
-            raise configuration_error("Authorizer error", f"the function failed: {message}")
-        return result
-
-
-def record_asked(
-    recording: Recording,
-    *,
-    name: str,
-    kind: str,
-    authorizer_id: str,
-    uri: str,
-    event: bytes,
-    output: bytes,
-    decision: str,
-    error: str,
-    latency_s: float,
-    principal: str,
-) -> None:
-    """Record what an authorizer's function was asked and what came of it, for any kind of API."""
-    recording.add(
-        "authorizer",
-        name=name,
-        kind=kind,
-        authorizer_id=authorizer_id,
-        cached=False,
-        uri=uri,
-        input=event.decode(),
-        output=output.decode("utf-8", "replace"),
-        decision=decision,
-        error=error,
-        latency_ms=round(latency_s * 1000),
-        principal=principal,
-    )
-
-
-def record_kept(
-    recording: Recording,
-    *,
-    name: str,
-    kind: str,
-    authorizer_id: str,
-    decision: str,
-    principal: str,
-) -> None:
-    """Record that what an authorizer said before still holds: nobody was asked."""
-    recording.add(
-        "authorizer",
-        name=name,
-        kind=kind,
-        authorizer_id=authorizer_id,
-        cached=True,
-        decision=decision,
-        latency_ms=0,
-        principal=principal,
-    )
-
-
-def unauthorized(why: str) -> Refusal:
-    return Refusal(f"Unauthorized request: {why}", response_type="UNAUTHORIZED")
-
-
-def configuration_error(reason: str, hint: str = "") -> Refusal:
-    return Refusal(
-        f"Execution failed due to configuration error: {reason}",
-        response_type="AUTHORIZER_CONFIGURATION_ERROR",
-        hint=hint,
-    )
-
-
-# The answer.
-
-
-def read_policy_answer(payload: bytes, clock: Clock) -> AuthorizerResult:
-    """Read what an authorizer answered: a principal, a policy, values for `$context`.
-
-    AWS: API Gateway developer guide, output from a Lambda authorizer; what is not of that form
-    is a 500. Raises Refusal.
-    """
-    try:
-        answer = msgspec.json.decode(payload)
-    except msgspec.DecodeError:
-        raise configuration_error("Invalid JSON in response: not JSON") from None
-    if not isinstance(answer, dict):
-        raise _bad_answer("the answer is no object")
-    principal_id = answer.get("principalId")
-    if not isinstance(principal_id, str) or not principal_id:
-        raise _bad_answer("`principalId` is not a text")
-    policy = _policy_of(answer.get("policyDocument"))
-    usage_key = answer.get("usageIdentifierKey")
-    if usage_key is not None and not isinstance(usage_key, str):
-        raise _bad_answer("`usageIdentifierKey` is not a text")
-    return AuthorizerResult(
-        principal_id=principal_id,
-        policy=policy,
-        context={
-            "principalId": principal_id,
-            "integrationLatency": 0,
-            **_context_of(answer.get("context")),
-        },
-        usage_key=usage_key or "",
-        values=compile_values(policy, clock),
-    )
-
-
-def _policy_of(document: Any) -> Policy:
-    if document is None:
-        raise _bad_answer("`policyDocument` is missing")
-    try:
-        policy = compile_policy(document)
-    except PolicyError as error:
-        raise _bad_answer(f"`policyDocument` is not valid: {error}") from None
-    statements = document["Statement"]
-    for statement in statements if isinstance(statements, list) else [statements]:
-        named = statement.get("Resource", statement.get("NotResource"))
-        if named is None:
-            raise _bad_answer("`policyDocument` has a statement without a resource")
-        if any(
-            len(each) > RESOURCE_MAX_CHARS
-            for each in (named if isinstance(named, list) else [named])
-        ):
-            raise _bad_answer(
-                f"`policyDocument` has a resource of more than {RESOURCE_MAX_CHARS} characters"
-            )
-    return policy
-
-
-def _context_of(given: Any) -> dict[str, str]:
-    """The values of an answer's context, each as text.
-
-    AWS: text, number or boolean; an object or a list is an error.
-    Differs: a null is left out; no record of what AWS makes of it.
-    """
-    if given is None:
-        return {}
-    if not isinstance(given, dict):
-        raise _bad_answer("`context` is no object")
-    texts = {}
-    for name, value in given.items():
-        if isinstance(value, dict | list):
-            raise _bad_answer(f"`context.{name}` is no plain value")
-        text = scalar_text(value)
-        if text is not None:
-            texts[name] = text
-    return texts
-
-
-def _bad_answer(why: str) -> Refusal:
-    return configuration_error(
-        "Authorizer error",
-        f"{why}; an authorizer answers an object of principalId, policyDocument, and at will"
-        " context and usageIdentifierKey",
-    )
-
 
 # What a request is asked for.
 
@@ -490,50 +178,10 @@ def _request_context(values: ContextValues) -> dict[str, Any]:
 # The check of a method.
 
 
-def compile_function(
-    authorizer: Authorizer,
-    *,
-    api_id: str,
-    variables: Mapping[str, str],
-    scope: Scope,
-    invoker: Invoker,
-    permitted: Permissions,
-) -> AuthorizerFunction | None:
-    """Compile the calling of an authorizer's function; None where its URI names none.
-
-    AWS: without credentials of its own, an authorizer needs the leave of the function's policy,
-    for `{api}/authorizers/{id}`.
-    """
-    uri = substitute_stage_variables(str(authorizer.definition.get("authorizerUri", "")), variables)
-    found = FUNCTION_URI.fullmatch(uri)
-    if found is None:
-        return None
-    permit: Callable[[], bool] = _always
-    if not authorizer.definition.get("authorizerCredentials"):
-        source_arn = scope.arn("execute-api", f"{api_id}/authorizers/{authorizer.authorizer_id}")
-        permit = compile_permit(permitted, found["arn"], source_arn, scope)
-    return AuthorizerFunction(function_arn=found["arn"], invoker=invoker, permit=permit)
-
-
-def _always() -> bool:
-    return True
-
-
-def ttl_of(definition: Mapping[str, Any]) -> int:
-    """The seconds that results are kept; 0 keeps none."""
-    given = definition.get("authorizerResultTtlInSeconds")
-    try:
-        ttl = TTL_DEFAULT_S if given is None else int(given)
-    except (TypeError, ValueError):
-        ttl = TTL_DEFAULT_S
-    return min(max(ttl, 0), TTL_MAX_S)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LambdaAuthorizer:
     """One authorizer for one method, compiled: from a request to what its function says of it."""
 
-    authorizer: Authorizer
     read_identity: IdentityReader
     make_event: AuthorizerEvent
     function: AuthorizerFunction
@@ -561,7 +209,13 @@ class LambdaAuthorizer:
         except Refusal as refusal:
             facts["authorizer.status"] = str(refusal.status)
             facts["authorizer.error"] = refusal.client_message or refusal.message
-            self._record(request, event, output, refusal.hint or refusal.message, began)
+            self.function.record_asked(
+                request.recording,
+                event,
+                output,
+                began=began,
+                error=refusal.hint or refusal.message,
+            )
             raise
         latency_ms = round((self.clock.monotonic() - began) * 1000)
         facts["authorizer.status"] = "200"
@@ -569,34 +223,15 @@ class LambdaAuthorizer:
         if self.ttl_s and self.has_sources:
             self.cache.keep(key, result, self.ttl_s)
         request.authorizer = {**result.context, "integrationLatency": latency_ms}
-        self._record(request, event, output, "", began, result.decide(request, arn), result)
-        return result
-
-    def _record(
-        self,
-        request: MethodRequest,
-        event: bytes,
-        output: bytes,
-        error: str,
-        began: float,
-        decision: str = "error",
-        result: AuthorizerResult | None = None,
-    ) -> None:
-        if request.recording is None:
-            return
-        record_asked(
+        self.function.record_asked(
             request.recording,
-            name=self.authorizer.name,
-            kind=self.authorizer.type,
-            authorizer_id=self.authorizer.authorizer_id,
-            uri=self.function.uri,
-            event=event,
-            output=output,
-            decision=decision,
-            error=error,
-            latency_s=self.clock.monotonic() - began,
-            principal="" if result is None else result.principal_id,
+            event,
+            output,
+            began=began,
+            decision=result.decide(request, arn),
+            principal=result.principal_id,
         )
+        return result
 
 
 def compile_lambda_authorizer(
@@ -611,25 +246,32 @@ def compile_lambda_authorizer(
     note: Note,
 ) -> LambdaAuthorizer | None:
     """Compile an authorizer for a method; None where it names no function."""
-    function = compile_function(
-        authorizer,
-        api_id=route.api_id,
-        variables=route.variables,
-        scope=scope,
-        invoker=invoker,
-        permitted=permitted,
-    )
-    if function is None:
+    definition = authorizer.definition
+    uri = substitute_stage_variables(str(definition.get("authorizerUri", "")), route.variables)
+    found = AUTHORIZER_URI.fullmatch(uri)
+    if found is None:
         note(f"The authorizer `{authorizer.name}` has no `authorizerUri` of a function")
         return None
     read_identity = compile_identity(authorizer, route, note)
     return LambdaAuthorizer(
-        authorizer=authorizer,
         read_identity=read_identity,
         make_event=compile_authorizer_event(authorizer, route, read_identity),
-        function=function,
+        function=AuthorizerFunction(
+            AuthorizerNames(
+                api_id=route.api_id,
+                authorizer_id=authorizer.authorizer_id,
+                name=authorizer.name,
+                kind=authorizer.type,
+                role=str(definition.get("authorizerCredentials") or ""),
+            ),
+            found["arn"],
+            scope=scope,
+            invoker=invoker,
+            permitted=permitted,
+            clock=clock,
+        ),
         cache=caches.of(route.api_id, route.stage, authorizer.authorizer_id),
-        ttl_s=ttl_of(authorizer.definition),
+        ttl_s=ttl_of(definition),
         clock=clock,
-        has_sources=authorizer.type == "TOKEN" or bool(identity_sources(authorizer.definition)),
+        has_sources=authorizer.type == "TOKEN" or bool(identity_sources(definition)),
     )

@@ -10,15 +10,8 @@ import msgspec
 
 from lamington.core.aws import Scope
 from lamington.core.clock import Clock
-from lamington.core.policies import (
-    NO_VALUES,
-    NOBODY,
-    Decision,
-    Policy,
-    PolicyError,
-    Values,
-    compile_policy,
-)
+from lamington.core.policies import NO_VALUES, NOBODY, Decision, Policy, PolicyError, compile_policy
+from lamington.core.policy_matching import Values
 from lamington.gateway.mapping import MethodRequest
 from lamington.gateway.responses import Refusal
 from lamington.gateway.templates import Note

@@ -19,15 +19,9 @@ from lamington.gateway.entities import (
     UsagePlan,
     UsagePlanKey,
 )
-from lamington.gateway.operations.tables import (
-    Patch,
-    listing,
-    page_of,
-    parse_patches,
-    parse_time,
-    shown,
-)
+from lamington.gateway.operations.tables import Patch, listing, parse_patches
 from lamington.gateway.operations.usage_plans import require_plan, require_single_plan
+from lamington.gateway.results import parse_time, shown
 from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas, require_room
 from lamington.gateway.usage_plans import UsagePlans
 
@@ -112,16 +106,16 @@ class ApiKeyOperations:
         """A page of the keys, those whose name begins with `nameQuery` where there is one."""
         name = params.get("nameQuery") or ""
         customer = params.get("customerId") or ""
-        keys, position = page_of(
+        with_values = bool(params.get("includeValues"))
+        return listing(
             params,
             [
                 (key.key_id, key)
                 for key in self._plans.keys.all(scope)
                 if key.name.startswith(name) and (not customer or key.customer_id == customer)
             ],
+            lambda key: api_key_result(key, with_value=with_values),
         )
-        with_values = bool(params.get("includeValues"))
-        return listing([api_key_result(key, with_value=with_values) for key in keys], position)
 
     async def update_api_key(self, params: Params, scope: Scope) -> Result:
         key = require_key(self._plans, scope, params["apiKey"])
@@ -303,9 +297,7 @@ def _require_name(name: str) -> None:
 
 def _patched(key: ApiKey, patch: Patch) -> ApiKey:
     """Differs: labels, which nothing of AWS's API shows, are taken and not kept."""
-    paths = API_KEY_PATCH_PATHS.get(patch.op, ())
-    if f"/{'/'.join(patch.path)}" not in paths:
-        raise patch.refused(paths)
+    patch.require_path(API_KEY_PATCH_PATHS.get(patch.op, ()))
     match patch.path[0]:
         case "name":
             _require_name(patch.value)

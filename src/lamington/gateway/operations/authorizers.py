@@ -15,7 +15,7 @@ import msgspec
 
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Calendar, Ids
-from lamington.gateway.authorization.authorizer_functions import FUNCTION_URI
+from lamington.gateway.authorization.authorizer_functions import AUTHORIZER_URI
 from lamington.gateway.authorization.authorizer_results import (
     TTL_DEFAULT_S,
     TTL_MAX_S,
@@ -37,12 +37,7 @@ from lamington.gateway.entities import (
     RestApi,
 )
 from lamington.gateway.mapping import MethodRequest, RouteConstants, receive_headers
-from lamington.gateway.operations.tables import (
-    GatewayTables,
-    Patch,
-    listing,
-    parse_patches,
-)
+from lamington.gateway.operations.tables import GatewayTables, Patch, listing, parse_patches
 from lamington.gateway.recording import Recording
 from lamington.gateway.responses import Refusal
 from lamington.gateway.results import shown, without
@@ -198,7 +193,7 @@ class AuthorizerOperations:
         self, authorizer: Authorizer, request: MethodRequest, scope: Scope
     ) -> Result:
         gate = compile_cognito(
-            authorizer, Method(http_method="GET"), scope, self._parts.tokens, self._parts.clock
+            authorizer, Method(http_method="GET"), self._parts.tokens, self._parts.clock
         )
         pending = gate(request)
         if pending is not None:
@@ -353,7 +348,7 @@ def _require_valid(authorizer: Authorizer) -> None:
             raise BadRequestException("Provider ARNs are required for user pools")
         return
     uri = definition.get("authorizerUri")
-    if not uri or (FUNCTION_URI.fullmatch(uri) is None and "${" not in uri):
+    if not uri or (AUTHORIZER_URI.fullmatch(uri) is None and "${" not in uri):
         raise BadRequestException(
             f"Invalid Authorizer URI: {uri or 'null'}. Authorizer URI should be a valid API"
             " Gateway ARN that represents a Lambda function invocation."

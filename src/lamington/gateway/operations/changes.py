@@ -10,6 +10,7 @@ from typing import Any
 
 from lamington.core.aws import Params, Result, Scope
 from lamington.gateway.entities import (
+    AUTHORIZATION_TYPES,
     INTEGRATION_TIMEOUT_DEFAULT_MS,
     BadRequestException,
     IntegrationResponse,
@@ -21,7 +22,6 @@ from lamington.gateway.entities import (
     RestApi,
 )
 from lamington.gateway.operations.methods import (
-    AUTHORIZATION_TYPES,
     integration_response_result,
     integration_result,
     method_response_result,

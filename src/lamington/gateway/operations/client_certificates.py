@@ -16,14 +16,8 @@ from lamington.gateway.entities import (
     NotFoundException,
 )
 from lamington.gateway.http_client import ClientCertificate
-from lamington.gateway.operations.tables import (
-    GatewayTables,
-    listing,
-    page_of,
-    parse_patches,
-    parse_time,
-    shown,
-)
+from lamington.gateway.operations.tables import GatewayTables, listing, parse_patches
+from lamington.gateway.results import parse_time, shown
 
 VALID_DAYS = 365
 KEY_BITS = 2048
@@ -86,8 +80,9 @@ class ClientCertificateOperations:
 
     async def get_client_certificates(self, params: Params, scope: Scope) -> Result:
         rows = self._tables.client_certificates.all(scope)
-        found, position = page_of(params, [(row.certificate_id, row) for row in rows])
-        return listing([client_certificate_result(row) for row in found], position)
+        return listing(
+            params, [(row.certificate_id, row) for row in rows], client_certificate_result
+        )
 
     async def update_client_certificate(self, params: Params, scope: Scope) -> Result:
         row = self._row(params, scope)

@@ -20,14 +20,8 @@ from lamington.gateway.entities import (
     RestApi,
 )
 from lamington.gateway.openapi import definition_version, parse_definition
-from lamington.gateway.operations.tables import (
-    GatewayTables,
-    listing,
-    page_of,
-    parse_patches,
-    parse_time,
-    shown,
-)
+from lamington.gateway.operations.tables import GatewayTables, listing, parse_patches
+from lamington.gateway.results import parse_time, shown, without
 
 SDK_TYPES = (
     ("android", "Android"),
@@ -100,7 +94,7 @@ class DocumentationOperations:
         Differs: nothing is listed for UNDOCUMENTED.
         """
         if params.get("locationStatus") == "UNDOCUMENTED":
-            return listing([], None)
+            return {"items": []}
         wanted_path = params.get("path") or ""
         found = [
             (each.part_id, each)
@@ -109,8 +103,7 @@ class DocumentationOperations:
             and (params.get("nameQuery") or "") in each.location.get("name", "")
             and each.location.get("path", "").startswith(wanted_path)
         ]
-        parts, position = page_of(params, found)
-        return listing([_part_result(each) for each in parts], position)
+        return listing(params, found, _part_result)
 
     async def update_documentation_part(self, params: Params, scope: Scope) -> Result:
         api = self._api(params, scope)
@@ -125,7 +118,7 @@ class DocumentationOperations:
     async def delete_documentation_part(self, params: Params, scope: Scope) -> Result:
         api = self._api(params, scope)
         gone = _require_part(api, params).part_id
-        parts = {key: each for key, each in api.documentation_parts.items() if key != gone}
+        parts = without(api.documentation_parts, gone)
         self._tables.apis.put(scope, replace(api, documentation_parts=parts))
         return {}
 
@@ -180,8 +173,7 @@ class DocumentationOperations:
 
     async def get_documentation_versions(self, params: Params, scope: Scope) -> Result:
         versions = self._api(params, scope).documentation_versions
-        found, position = page_of(params, list(versions.items()))
-        return listing([_version_result(each) for each in found], position)
+        return listing(params, versions.items(), _version_result)
 
     async def update_documentation_version(self, params: Params, scope: Scope) -> Result:
         api = self._api(params, scope)
@@ -204,7 +196,7 @@ class DocumentationOperations:
             raise BadRequestException(
                 "Active stages pointing to this documentation version must be moved or deleted"
             )
-        versions = {key: each for key, each in api.documentation_versions.items() if key != gone}
+        versions = without(api.documentation_versions, gone)
         self._tables.apis.put(scope, replace(api, documentation_versions=versions))
         return {}
 
@@ -230,8 +222,8 @@ class DocumentationOperations:
         raise NotFoundException("Invalid SDK type specified")
 
     async def get_sdk_types(self, params: Params, scope: Scope) -> Result:
-        items = [(name, _sdk_type_result(name, friendly_name)) for name, friendly_name in SDK_TYPES]
-        return listing(*page_of(params, items))
+        rows = [(row[0], row) for row in SDK_TYPES]
+        return listing(params, rows, lambda row: _sdk_type_result(*row))
 
     def _api(self, params: Params, scope: Scope) -> RestApi:
         return self._tables.require_api(scope, params["restApiId"])

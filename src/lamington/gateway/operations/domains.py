@@ -18,15 +18,8 @@ from lamington.gateway.entities import (
     ConflictException,
     NotFoundException,
 )
-from lamington.gateway.operations.tables import (
-    GatewayTables,
-    Patch,
-    listing,
-    page_of,
-    parse_patches,
-    parse_time,
-    shown,
-)
+from lamington.gateway.operations.tables import GatewayTables, Patch, listing, parse_patches
+from lamington.gateway.results import parse_time, shown
 
 ROOT = "(none)"
 """The base path of a mapping that has none."""
@@ -115,8 +108,7 @@ class DomainOperations:
 
     async def get_domain_names(self, params: Params, scope: Scope) -> Result:
         rows = [(row.domain_name, row) for row in self._domains.names.all(scope)]
-        found, position = page_of(params, rows)
-        return listing([domain_result(row, scope) for row in found], position)
+        return listing(params, rows, lambda row: domain_result(row, scope))
 
     async def update_domain_name(self, params: Params, scope: Scope) -> Result:
         row = self._require(params, scope)
@@ -162,8 +154,7 @@ class DomainOperations:
         row = self._require(params, scope)
         mappings = self._domains.mappings.all(scope, row.domain_name)
         rows = [(each.key or ROOT, each) for each in mappings]
-        found, position = page_of(params, rows)
-        return listing([_mapping_result(each) for each in found], position)
+        return listing(params, rows, _mapping_result)
 
     async def update_base_path_mapping(self, params: Params, scope: Scope) -> Result:
         mapping = self._mapping(params, scope)
@@ -218,8 +209,7 @@ class DomainOperations:
 
     async def get_access_associations(self, params: Params, scope: Scope) -> Result:
         rows = [(row.arn, row) for row in self._domains.associations.all(scope)]
-        found, position = page_of(params, rows)
-        return listing([_association_result(row) for row in found], position)
+        return listing(params, rows, _association_result)
 
     async def delete_access_association(self, params: Params, scope: Scope) -> Result:
         arn = params["domainNameAccessAssociationArn"]

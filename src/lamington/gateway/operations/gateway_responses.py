@@ -12,13 +12,7 @@ from lamington.gateway.entities import (
     GatewayResponseDefinition,
     NotFoundException,
 )
-from lamington.gateway.operations.tables import (
-    GatewayTables,
-    Patch,
-    listing,
-    page_of,
-    parse_patches,
-)
+from lamington.gateway.operations.tables import GatewayTables, Patch, listing, parse_patches
 from lamington.gateway.responses import GATEWAY_RESPONSE_TYPES
 from lamington.gateway.rules import require_gateway_response_type
 
@@ -63,7 +57,7 @@ class GatewayResponseOperations:
         results = {name: _default_result(name) for name in GATEWAY_RESPONSE_TYPES}
         for name, definition in api.gateway_responses.items():
             results[name] = _result(definition)
-        return listing(*page_of(params, list(results.items())))
+        return listing(params, results.items(), lambda each: each)
 
     async def update_gateway_response(self, params: Params, scope: Scope) -> Result:
         """Change a gateway response; one that nobody has set becomes the API's own by that."""

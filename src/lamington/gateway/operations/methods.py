@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Ids
 from lamington.gateway.entities import (
+    AUTHORIZATION_TYPES,
     INTEGRATION_TIMEOUT_DEFAULT_MS,
     BadRequestException,
     ConflictException,
@@ -25,11 +26,10 @@ from lamington.gateway.entities import (
 from lamington.gateway.operations.tables import (
     GatewayTables,
     listing,
-    page_of,
     require_method,
     require_resource,
-    shown,
 )
+from lamington.gateway.results import shown
 from lamington.gateway.rules import (
     require_integration,
     require_integration_response,
@@ -42,8 +42,6 @@ from lamington.gateway.rules import (
     require_verb,
 )
 from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas, require_room
-
-AUTHORIZATION_TYPES = ("NONE", "AWS_IAM", "CUSTOM", "COGNITO_USER_POOLS")
 
 ByStatus = TypeVar("ByStatus", MethodResponseDefinition, IntegrationResponse)
 
@@ -89,9 +87,12 @@ class MethodOperations:
 
     async def get_resources(self, params: Params, scope: Scope) -> Result:
         api = self._tables.require_api(scope, params["restApiId"])
-        items, position = page_of(params, [(each.path, each) for each in api.resources.values()])
         whole = "methods" in (params.get("embed") or ())
-        return listing([resource_result(each, whole) for each in items], position)
+        return listing(
+            params,
+            [(each.path, each) for each in api.resources.values()],
+            lambda each: resource_result(each, whole),
+        )
 
     async def get_resource(self, params: Params, scope: Scope) -> Result:
         _, resource = self._resource(params, scope)

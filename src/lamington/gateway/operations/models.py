@@ -20,13 +20,8 @@ from lamington.gateway.entities import (
     NotFoundException,
     RestApi,
 )
-from lamington.gateway.operations.tables import (
-    GatewayTables,
-    listing,
-    page_of,
-    parse_patches,
-    shown,
-)
+from lamington.gateway.operations.tables import GatewayTables, listing, parse_patches
+from lamington.gateway.results import shown, without
 from lamington.gateway.schemas import is_schema
 
 MODEL_PATCH_PATHS = ("/description", "/schema")
@@ -79,8 +74,7 @@ class ModelOperations:
 
     async def get_models(self, params: Params, scope: Scope) -> Result:
         api = self._tables.require_api(scope, params["restApiId"])
-        models, position = page_of(params, list(api.models.items()))
-        return listing([model_result(model) for model in models], position)
+        return listing(params, api.models.items(), model_result)
 
     async def get_model_template(self, params: Params, scope: Scope) -> Result:
         api, model = self._model(params, scope)
@@ -107,7 +101,7 @@ class ModelOperations:
             raise ConflictException(
                 f"Cannot delete model '{model.name}', is referenced in method request or response"
             )
-        models = {name: each for name, each in api.models.items() if name != model.name}
+        models = without(api.models, model.name)
         self._tables.apis.put(scope, replace(api, models=models))
         return {}
 

@@ -27,15 +27,8 @@ from lamington.gateway.entities import (
     Throttle,
 )
 from lamington.gateway.openapi import Mode, import_definition, parse_definition
-from lamington.gateway.operations.tables import (
-    GatewayTables,
-    Patch,
-    listing,
-    page_of,
-    parse_patches,
-    parse_time,
-    shown,
-)
+from lamington.gateway.operations.tables import GatewayTables, Patch, listing, parse_patches
+from lamington.gateway.results import parse_time, shown
 from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas, require_room
 from lamington.gateway.tag_holders import TagHolder
 
@@ -223,10 +216,9 @@ class RestApiOperations:
         return api_result(self._tables.require_api(scope, params["restApiId"]))
 
     async def get_rest_apis(self, params: Params, scope: Scope) -> Result:
-        apis, position = page_of(
-            params, [(api.api_id, api) for api in self._tables.apis.all(scope)]
+        return listing(
+            params, [(api.api_id, api) for api in self._tables.apis.all(scope)], api_result
         )
-        return listing([api_result(api) for api in apis], position)
 
     async def update_rest_api(self, params: Params, scope: Scope) -> Result:
         api = self._tables.require_api(scope, params["restApiId"])
@@ -280,29 +272,18 @@ class RestApiOperations:
     # Tags
 
     async def tag_resource(self, params: Params, scope: Scope) -> Result:
-        self._retag(params, scope, lambda tags: {**tags, **params["tags"]})
+        tags, put = self._tagged(params["resourceArn"], scope)
+        put({**tags, **params["tags"]})
         return {}
 
     async def untag_resource(self, params: Params, scope: Scope) -> Result:
-        gone = set(params.get("tagKeys") or ())
-        self._retag(
-            params,
-            scope,
-            lambda tags: {key: value for key, value in tags.items() if key not in gone},
-        )
+        tags, put = self._tagged(params["resourceArn"], scope)
+        gone = params.get("tagKeys") or ()
+        put({key: value for key, value in tags.items() if key not in gone})
         return {}
 
     async def get_tags(self, params: Params, scope: Scope) -> Result:
         return {"tags": dict(self._tagged(params["resourceArn"], scope)[0])}
-
-    def _retag(
-        self,
-        params: Params,
-        scope: Scope,
-        change: Callable[[Mapping[str, str]], dict[str, str]],
-    ) -> None:
-        tags, put = self._tagged(params["resourceArn"], scope)
-        put(change(tags))
 
     def _tagged(
         self, arn: str, scope: Scope

@@ -4,10 +4,9 @@ Each change of a stage is written down, then compiled and swapped in the data pl
 others: to compile (`deployment`), to serve (`pipeline`), and the API itself (`rest_apis`).
 """
 
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 import yaml
@@ -26,64 +25,21 @@ from lamington.gateway.entities import (
     Stage,
 )
 from lamington.gateway.export import EXTENSIONS, export_definition, version_of
-from lamington.gateway.operations.settings import changed_settings, method_settings_result
+from lamington.gateway.operations.settings import method_settings_result
+from lamington.gateway.operations.stage_changes import patched_stage
 from lamington.gateway.operations.tables import (
     GatewayTables,
-    Patch,
     listing,
-    page_of,
     parse_patches,
-    parse_time,
     require_method,
     require_resource,
-    shown,
 )
 from lamington.gateway.pipeline import RestDataPlane
+from lamington.gateway.results import parse_time, shown
 from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas, require_room
+from lamington.gateway.stage_rules import require_stage_name, require_stage_variables
 
 TEST_STAGE = "test-invoke-stage"
-
-STAGE_PATCH_PATHS = (
-    "/deploymentId",
-    "/description",
-    "/cacheClusterEnabled",
-    "/cacheClusterSize",
-    "/clientCertificateId",
-    "/accessLogSettings",
-    "/accessLogSettings/destinationArn",
-    "/accessLogSettings/format",
-    "/{resourcePath}/{httpMethod}/metrics/enabled",
-    "/{resourcePath}/{httpMethod}/logging/dataTrace",
-    "/{resourcePath}/{httpMethod}/logging/loglevel",
-    "/{resourcePath}/{httpMethod}/throttling/burstLimit",
-    "/{resourcePath}/{httpMethod}/throttling/rateLimit",
-    "/{resourcePath}/{httpMethod}/caching/ttlInSeconds",
-    "/{resourcePath}/{httpMethod}/caching/enabled",
-    "/{resourcePath}/{httpMethod}/caching/dataEncrypted",
-    "/{resourcePath}/{httpMethod}/caching/requireAuthorizationForCacheControl",
-    "/{resourcePath}/{httpMethod}/caching/unauthorizedCacheControlHeaderStrategy",
-    "/*/*/metrics/enabled",
-    "/*/*/logging/dataTrace",
-    "/*/*/logging/loglevel",
-    "/*/*/throttling/burstLimit",
-    "/*/*/throttling/rateLimit",
-    "/*/*/caching/ttlInSeconds",
-    "/*/*/caching/enabled",
-    "/*/*/caching/dataEncrypted",
-    "/*/*/caching/requireAuthorizationForCacheControl",
-    "/*/*/caching/unauthorizedCacheControlHeaderStrategy",
-    "/variables/{variable_name}",
-    "/tracingEnabled",
-    "/documentationVersion",
-    "/canarySettings",
-)
-VARIABLES_MAX = 100
-VARIABLE_NAME_MAX = 64
-VARIABLE_VALUE_MAX = 512
-
-_STAGE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-_VARIABLE_NAME = re.compile(r"[a-zA-Z0-9_]+")
-_VARIABLE_VALUE = re.compile(r"[A-Za-z0-9\-._~:/?#&=,@ ]*")
 
 
 class StageCompiler(Protocol):
@@ -205,8 +161,7 @@ class StageOperations:
     async def get_deployments(self, params: Params, scope: Scope) -> Result:
         api = self._tables.require_api(scope, params["restApiId"])
         rows = self._tables.deployments.all(scope, api.api_id)
-        found, position = page_of(params, [(row.deployment_id, row) for row in rows])
-        return listing([deployment_result(row) for row in found], position)
+        return listing(params, [(row.deployment_id, row) for row in rows], deployment_result)
 
     async def update_deployment(self, params: Params, scope: Scope) -> Result:
         deployment = self._deployment(params, scope)
@@ -423,26 +378,13 @@ class StageOperations:
         return deployment
 
     def _checked(self, stage: Stage) -> Stage:
-        if not _STAGE_NAME.fullmatch(stage.stage_name):
-            raise BadRequestException("Stage name only allows a-zA-Z0-9_-")
+        require_stage_name(stage.stage_name)
         require_access_log(stage.access_log)
         stage = _sized(stage)
-        if len(stage.variables) > VARIABLES_MAX:
-            raise BadRequestException(f"A stage may have {VARIABLES_MAX} variables")
         percent = float(stage.canary_settings.get("percentTraffic", 0))
         if not 0 <= percent <= 100:
             raise BadRequestException("Canary percentTraffic must be between 0.0 and 100.0")
-        for name, value in stage.variables.items():
-            if not _VARIABLE_NAME.fullmatch(name) or len(name) > VARIABLE_NAME_MAX:
-                raise BadRequestException(
-                    "Stage variable name can only contain alphanumeric characters and"
-                    " underscores: " + name
-                )
-            if not _VARIABLE_VALUE.fullmatch(value) or len(value) > VARIABLE_VALUE_MAX:
-                raise BadRequestException(
-                    "Stage variable value can only contain alphanumeric characters and"
-                    f" -._~:/?#&=,@ : {name}"
-                )
+        require_stage_variables(stage.variables)
         return stage
 
 
@@ -498,51 +440,6 @@ def stage_result(stage: Stage) -> Result:
     }
 
 
-def patched_stage(stage: Stage, patch: Patch) -> Stage:
-    """Apply one patch operation; raises BadRequestException for a path that is none."""
-    if patch.op == "copy":
-        return _promoted(stage, patch)
-    if patch.op not in ("add", "replace", "remove"):
-        raise _not_a_path(patch)
-    value = "" if patch.op == "remove" else patch.value
-    match patch.path:
-        case ("deploymentId",) if patch.op == "replace":
-            return replace(stage, deployment_id=value)
-        case ("variables", name):
-            return replace(stage, variables=_with(stage.variables, name, patch))
-        case ("accessLogSettings",) if patch.op == "remove":
-            return replace(stage, access_log={})
-        case ("accessLogSettings", ("destinationArn" | "format") as name):
-            return replace(stage, access_log=_with(stage.access_log, name, patch))
-        case ("canarySettings",) if patch.op == "remove":
-            return replace(stage, canary_settings={})
-        case ("canarySettings", *names):
-            return replace(stage, canary_settings=_canary(stage.canary_settings, names, patch))
-        case (_,):
-            return _patched_member(stage, patch, value)
-    settings = changed_settings(stage.method_settings, patch)
-    if settings is None:
-        raise _not_a_path(patch)
-    return replace(stage, method_settings=settings)
-
-
-def _patched_member(stage: Stage, patch: Patch, value: str) -> Stage:
-    match patch.path[0]:
-        case "description":
-            return replace(stage, description=value)
-        case "documentationVersion":
-            return replace(stage, documentation_version=value)
-        case "clientCertificateId":
-            return replace(stage, client_certificate_id=value)
-        case "cacheClusterSize":
-            return replace(stage, cache_cluster_size=value)
-        case "cacheClusterEnabled":
-            return replace(stage, cache_cluster_enabled=patch.flag)
-        case "tracingEnabled":
-            return replace(stage, tracing_enabled=patch.flag)
-    raise _not_a_path(patch)
-
-
 def _sized(stage: Stage) -> Stage:
     """The stage with the size that a cluster has unless one is named.
 
@@ -556,46 +453,6 @@ def _sized(stage: Stage) -> Stage:
     if stage.cache_cluster_enabled and not stage.cache_cluster_size:
         return replace(stage, cache_cluster_size=CLUSTER_SIZES[0])
     return stage
-
-
-def _not_a_path(patch: Patch) -> BadRequestException:
-    return BadRequestException(
-        f"Invalid method setting path: {patch.written}. Must be one of: "
-        f"[{', '.join(STAGE_PATCH_PATHS)}]"
-    )
-
-
-def _with(values: Mapping[str, str], name: str, patch: Patch) -> dict[str, str]:
-    changed = {key: value for key, value in values.items() if key != name}
-    if patch.op != "remove":
-        changed[name] = patch.value
-    return changed
-
-
-def _promoted(stage: Stage, patch: Patch) -> Stage:
-    """Copy from the canary's settings: what makes its deployment and variables the stage's."""
-    match patch.source, patch.path:
-        case ("canarySettings", "deploymentId"), ("deploymentId",):
-            deployment_id = stage.canary_settings.get("deploymentId")
-            return replace(stage, deployment_id=deployment_id or stage.deployment_id)
-        case ("canarySettings", "stageVariableOverrides"), ("variables",):
-            overrides = stage.canary_settings.get("stageVariableOverrides", {})
-            return replace(stage, variables={**stage.variables, **overrides})
-    raise _not_a_path(patch)
-
-
-def _canary(values: Mapping[str, Any], names: list[str], patch: Patch) -> dict[str, Any]:
-    match names:
-        case ["deploymentId"]:
-            return {**values, "deploymentId": patch.value}
-        case ["percentTraffic"]:
-            return {**values, "percentTraffic": patch.number}
-        case ["useStageCache"]:
-            return {**values, "useStageCache": patch.flag}
-        case ["stageVariableOverrides", name]:
-            overrides = _with(values.get("stageVariableOverrides", {}), name, patch)
-            return {**values, "stageVariableOverrides": overrides}
-    raise _not_a_path(patch)
 
 
 def _require_deployable(api: RestApi) -> None:

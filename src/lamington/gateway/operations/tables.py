@@ -3,12 +3,8 @@
 Left to others: what each operation makes of them (`rest_apis`, `methods`, `stages`).
 """
 
-import base64
-import binascii
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, TypeVar
 
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.store import Store, Table
@@ -26,8 +22,7 @@ from lamington.gateway.entities import (
     Stage,
     VpcLink,
 )
-
-Item = TypeVar("Item")
+from lamington.gateway.results import Item, page, without
 
 
 class GatewayTables:
@@ -93,47 +88,24 @@ def require_method(resource: Resource, http_method: str) -> Method:
     return method
 
 
-def shown(values: Mapping[str, Any]) -> Result:
-    """A result without the members that AWS leaves out: those that are not set."""
-    return {name: value for name, value in values.items() if value not in (None, "", {}, [])}
-
-
-def page_of(params: Params, items: Sequence[tuple[str, Item]]) -> tuple[list[Item], str | None]:
-    """One page of keyed items in the order of their keys, and the position of the next.
+def page_of(params: Params, items: Iterable[tuple[str, Item]]) -> tuple[list[Item], str | None]:
+    """One page of keyed items, and the position of the next.
 
     AWS: `limit` is 25 unless given and 500 at most.
     """
     limit = params.get("limit", PAGE_DEFAULT)
     if not 0 < limit <= PAGE_MAX:
         raise BadRequestException("Invalid limit specified", hint=f"1 to {PAGE_MAX}")
-    after = _position_key(params.get("position"))
-    following = [pair for pair in sorted(items, key=lambda pair: pair[0]) if pair[0] > after]
-    taken = following[:limit]
-    more = len(following) > limit
-    return [item for _, item in taken], _position(taken[-1][0]) if more else None
+    return page(items, limit=limit, token=params.get("position"), member="position")
 
 
-def listing(items: list[Result], position: str | None) -> Result:
+def listing(
+    params: Params, items: Iterable[tuple[str, Item]], show: Callable[[Item], Result]
+) -> Result:
     """A page as a result; the last one has no position."""
-    return {"items": items} if position is None else {"items": items, "position": position}
-
-
-def _position(key: str) -> str:
-    return base64.urlsafe_b64encode(key.encode()).decode()
-
-
-def _position_key(position: str | None) -> str:
-    if not position:
-        return ""
-    try:
-        return base64.urlsafe_b64decode(position.encode()).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        raise BadRequestException("Invalid position specified") from None
-
-
-def parse_time(text: str) -> datetime:
-    """A row's time as API Gateway shows it: in whole seconds."""
-    return datetime.fromisoformat(text).replace(microsecond=0)
+    found, position = page_of(params, items)
+    result: Result = {"items": [show(item) for item in found]}
+    return result if position is None else {**result, "position": position}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +124,11 @@ class Patch:
             f"[{', '.join(paths)}]"
         )
 
+    def require_path(self, paths: Collection[str]) -> None:
+        """Raise BadRequestException where the path, which has no parameters, is none of these."""
+        if f"/{'/'.join(self.path)}" not in paths:
+            raise self.refused(paths)
+
     @property
     def unsupported(self) -> BadRequestException:
         """The error of a path that is known, but not for this operation."""
@@ -166,7 +143,7 @@ class Patch:
 
     def changed(self, values: Mapping[str, str], name: str) -> dict[str, str]:
         """The values with the one of this name added, replaced or removed."""
-        changed = {key: value for key, value in values.items() if key != name}
+        changed = without(values, name)
         if self.op != "remove":
             changed[name] = self.value
         return changed

@@ -8,8 +8,6 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
-import msgspec
-
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Clock, Ids
 from lamington.gateway.entities import (
@@ -18,11 +16,19 @@ from lamington.gateway.entities import (
     ConflictException,
     NotFoundException,
     PlanStage,
-    Quota,
-    Throttle,
-    UsageDay,
     UsagePlan,
     UsagePlanKey,
+)
+from lamington.gateway.operations.plan_limits import (
+    daily_usage,
+    limited,
+    parse_throttles,
+    patched_quota,
+    quota_members,
+    quota_of,
+    require_sensible,
+    throttle_of,
+    throttle_result,
 )
 from lamington.gateway.operations.tables import (
     GatewayTables,
@@ -30,9 +36,8 @@ from lamington.gateway.operations.tables import (
     listing,
     page_of,
     parse_patches,
-    shown,
 )
-from lamington.gateway.quotas import OFFSET_MAX, PERIODS, period_start
+from lamington.gateway.results import shown
 from lamington.gateway.service_quotas import DEFAULT_QUOTAS, ServiceQuotas, require_room
 from lamington.gateway.usage_plans import UsagePlans
 from lamington.gateway.v2.tables import V2Tables
@@ -57,7 +62,6 @@ def stage_finder(rest: GatewayTables, v2: V2Tables) -> FindStage:
 
 KEY_TYPE = "API_KEY"
 USAGE_DAYS_MAX = 90
-METHOD_THROTTLES_MAX = 20
 
 _STAGE = "/apiStages/<apidId:stageName>/throttle"
 _STAGE_METHOD = f"{_STAGE}/<resourcePath>/<httpMethod>"
@@ -141,17 +145,17 @@ class UsagePlanOperations:
                     api_id=each.get("apiId") or "",
                     stage_name=each.get("stage") or "",
                     throttle={
-                        name: _throttle(limits)
+                        name: throttle_of(limits)
                         for name, limits in (each.get("throttle") or {}).items()
                     },
                 )
                 for each in params.get("apiStages") or ()
             ),
-            throttle=_throttle(params["throttle"]) if params.get("throttle") else None,
-            quota=_quota(params["quota"]) if params.get("quota") else None,
+            throttle=throttle_of(params["throttle"]) if params.get("throttle") else None,
+            quota=quota_of(params["quota"]) if params.get("quota") else None,
             tags=dict(params.get("tags") or {}),
         )
-        _require_sensible(plan)
+        require_sensible(plan)
         for stage in plan.api_stages:
             self._require_stage(scope, stage.api_id, stage.stage_name)
         made = len(self._plans.plans.all(scope))
@@ -165,19 +169,23 @@ class UsagePlanOperations:
     async def get_usage_plans(self, params: Params, scope: Scope) -> Result:
         key_id = params.get("keyId")
         found = self._plans.plans_of(scope, key_id) if key_id else self._plans.plans.all(scope)
-        plans, position = page_of(params, [(plan.plan_id, plan) for plan in found])
-        return listing([usage_plan_result(self._current(scope, plan)) for plan in plans], position)
+        return listing(
+            params,
+            [(plan.plan_id, plan) for plan in found],
+            lambda plan: usage_plan_result(self._current(scope, plan)),
+        )
 
     async def update_usage_plan(self, params: Params, scope: Scope) -> Result:
         before = self._plan(params, scope)
-        plan, quota = before, _quota_members(before.quota)
+        plan, quota = before, quota_members(before.quota)
         for patch in parse_patches(params):
             if patch.path[:1] == ("quota",):
-                quota = _patched_quota(quota, patch)
+                patch.require_path(USAGE_PLAN_PATCH_PATHS.get(patch.op, ()))
+                quota = patched_quota(quota, patch)
             else:
                 plan = self._patched(plan, patch, scope)
-        plan = replace(plan, quota=_quota(quota) if quota else None)
-        _require_sensible(plan)
+        plan = replace(plan, quota=quota_of(quota) if quota else None)
+        require_sensible(plan)
         self._require_free_keys(scope, before, plan)
         self._plans.plans.put(scope, plan)
         self._plans.plan_changed(scope, before, plan)
@@ -232,7 +240,7 @@ class UsagePlanOperations:
             case ("throttle",) if patch.op == "remove":
                 return replace(plan, throttle=None)
             case ("throttle", ("rateLimit" | "burstLimit") as name) if patch.op != "remove":
-                return replace(plan, throttle=_limited(plan.throttle, name, patch))
+                return replace(plan, throttle=limited(plan.throttle, name, patch))
             case ("apiStages",) if patch.op in ("add", "remove"):
                 return self._patched_stages(plan, patch, scope)
             case ("apiStages", stage, "throttle", *rest):
@@ -302,15 +310,15 @@ class UsagePlanOperations:
     async def get_usage_plan_keys(self, params: Params, scope: Scope) -> Result:
         plan = self._plan(params, scope)
         name = params.get("nameQuery") or ""
-        keys, position = page_of(
+        return listing(
             params,
             [
                 (key.key_id, key)
                 for key in self._plans.keys_of(scope, plan)
                 if key.name.startswith(name)
             ],
+            plan_key_result,
         )
-        return listing([plan_key_result(key) for key in keys], position)
 
     async def delete_usage_plan_key(self, params: Params, scope: Scope) -> Result:
         plan, key = self._require_plan_key(params, scope)
@@ -354,7 +362,9 @@ class UsagePlanOperations:
         page, position = page_of(params, [(key.key_id, key) for key in keys])
         days = [start + timedelta(days=index) for index in range((end - start).days + 1)]
         items = {
-            key.key_id: _daily(self._plans.usage(scope, plan.plan_id, key.key_id), days, plan.quota)
+            key.key_id: daily_usage(
+                self._plans.usage(scope, plan.plan_id, key.key_id), days, plan.quota
+            )
             for key in page
         }
         return _usage_result(plan, start, end, items, position)
@@ -363,9 +373,7 @@ class UsagePlanOperations:
         """Set what a key has left of its quota until the period ends."""
         plan, key = self._require_plan_key(params, scope)
         for patch in parse_patches(params):
-            paths = USAGE_PATCH_PATHS.get(patch.op, ())
-            if f"/{'/'.join(patch.path)}" not in paths:
-                raise patch.refused(paths)
+            patch.require_path(USAGE_PATCH_PATHS.get(patch.op, ()))
             if plan.quota is None:
                 raise BadRequestException(f"Usage Plan {plan.plan_id} has no quota")
             if patch.whole < 0:
@@ -424,7 +432,7 @@ def usage_plan_result(plan: UsagePlan) -> Result:
                 **shown(
                     {
                         "throttle": {
-                            name: _throttle_result(limits) for name, limits in each.throttle.items()
+                            name: throttle_result(limits) for name, limits in each.throttle.items()
                         }
                     }
                 ),
@@ -433,8 +441,8 @@ def usage_plan_result(plan: UsagePlan) -> Result:
         ],
         **shown(
             {
-                "throttle": None if plan.throttle is None else _throttle_result(plan.throttle),
-                "quota": _quota_members(plan.quota),
+                "throttle": None if plan.throttle is None else throttle_result(plan.throttle),
+                "quota": quota_members(plan.quota),
                 "productCode": plan.product_code,
                 "tags": dict(plan.tags),
             }
@@ -445,57 +453,6 @@ def usage_plan_result(plan: UsagePlan) -> Result:
 def plan_key_result(key: ApiKey) -> Result:
     """A key of a plan as AWS shows it."""
     return shown({"id": key.key_id, "type": KEY_TYPE, "value": key.value, "name": key.name})
-
-
-def _throttle(limits: Mapping[str, Any]) -> Throttle:
-    rate, burst = limits.get("rateLimit"), limits.get("burstLimit")
-    return Throttle(rate_limit=None if rate is None else float(rate), burst_limit=burst)
-
-
-def _throttle_result(throttle: Throttle) -> Result:
-    values = {"burstLimit": throttle.burst_limit, "rateLimit": throttle.rate_limit}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _limited(throttle: Throttle | None, name: str, patch: Patch) -> Throttle:
-    before = throttle or Throttle()
-    if name == "rateLimit":
-        return replace(before, rate_limit=patch.number)
-    return replace(before, burst_limit=patch.whole)
-
-
-def _quota_members(quota: Quota | None) -> dict[str, Any]:
-    if quota is None:
-        return {}
-    return {"limit": quota.limit, "offset": quota.offset, "period": quota.period}
-
-
-def _quota(members: Mapping[str, Any]) -> Quota:
-    """AWS: a quota needs a limit and a period; the texts on offsets are AWS's own to clients."""
-    limit, period = members.get("limit"), members.get("period")
-    offset = members.get("offset") or 0
-    if limit is None or limit < 0:
-        raise BadRequestException("Usage Plan quota limit must be specified and not negative")
-    if period not in PERIODS:
-        raise BadRequestException(f"Usage Plan quota period must be one of: {', '.join(PERIODS)}")
-    if period == "DAY" and offset != 0:
-        raise BadRequestException("Usage Plan quota offset must be zero in the DAY period")
-    if not 0 <= offset <= OFFSET_MAX[period]:
-        raise BadRequestException(
-            f"Usage Plan quota offset must be between 0 and {OFFSET_MAX[period]} inclusive in the"
-            f" {period} period"
-        )
-    return Quota(limit=limit, offset=offset, period=period)
-
-
-def _patched_quota(members: dict[str, Any], patch: Patch) -> dict[str, Any]:
-    paths = USAGE_PLAN_PATCH_PATHS.get(patch.op, ())
-    if f"/{'/'.join(patch.path)}" not in paths:
-        raise patch.refused(paths)
-    if patch.op == "remove":
-        return {}
-    name = patch.path[1]
-    return {**members, name: patch.value if name == "period" else patch.whole}
 
 
 def _stage_index(plan: UsagePlan, name: str) -> int | None:
@@ -521,10 +478,10 @@ def _patched_stage(
         case [] if patch.op == "remove":
             throttle = {}
         case [] if patch.op == "replace":
-            throttle = _throttle_map(patch)
+            throttle = parse_throttles(patch)
         case [*names, ("rateLimit" | "burstLimit") as limit] if names and patch.op != "remove":
             method = _method_name(names)
-            throttle[method] = _limited(throttle.get(method), limit, patch)
+            throttle[method] = limited(throttle.get(method), limit, patch)
         case [*names] if names and patch.op == "remove" and _method_name(names) in throttle:
             del throttle[_method_name(names)]
         case _:
@@ -538,76 +495,11 @@ def _method_name(parts: Sequence[str]) -> str:
     return f"/{'/'.join(parts).lstrip('/')}"
 
 
-def _throttle_map(patch: Patch) -> dict[str, Throttle]:
-    try:
-        limits = msgspec.json.decode(patch.value, type=dict[str, dict[str, float]])
-    except msgspec.DecodeError:
-        raise patch.wrong_value() from None
-    return {
-        name: Throttle(
-            rate_limit=each.get("rateLimit"),
-            burst_limit=int(each["burstLimit"]) if "burstLimit" in each else None,
-        )
-        for name, each in limits.items()
-    }
-
-
-def _require_sensible(plan: UsagePlan) -> None:
-    """Raise BadRequestException for limits that are none; the texts are likely ones."""
-    throttles = [each for stage in plan.api_stages for each in stage.throttle.values()]
-    for throttle in [*throttles, *([plan.throttle] if plan.throttle else [])]:
-        if (throttle.rate_limit or 0) < 0 or (throttle.burst_limit or 0) < 0:
-            raise BadRequestException("Usage Plan throttle limits must not be negative")
-    if any(len(stage.throttle) > METHOD_THROTTLES_MAX for stage in plan.api_stages):
-        raise BadRequestException(
-            f"A Usage Plan may throttle {METHOD_THROTTLES_MAX} methods of an API Stage"
-        )
-
-
 def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise BadRequestException(f"Invalid date: {text}", hint="such as `2026-01-31`") from None
-
-
-def _daily(
-    rows: Mapping[str, UsageDay], days: Sequence[date], quota: Quota | None
-) -> list[list[int]]:
-    """A pair of used and remaining for each day.
-
-    A day without a row used nothing; what was left then is what was left on the last day of its
-    period that has one, or all of the quota.
-    """
-    left = _Left(quota)
-    for text, earlier in rows.items():
-        if text < days[0].isoformat():
-            left.on(date.fromisoformat(text), earlier)
-    pairs = []
-    for day in days:
-        row = rows.get(day.isoformat())
-        pairs.append([0 if row is None else row.used, left.on(day, row)])
-    return pairs
-
-
-class _Left:
-    """What is left of a quota, from day to day."""
-
-    def __init__(self, quota: Quota | None) -> None:
-        self._quota = quota
-        self._period: date | None = None
-        self._left = 0
-
-    def on(self, day: date, row: UsageDay | None) -> int:
-        if self._quota is None:
-            return 0
-        period = period_start(self._quota, day)
-        if period != self._period:
-            self._period = period
-            self._left = self._quota.limit
-        if row is not None and row.remaining is not None:
-            self._left = max(row.remaining, 0)
-        return self._left
 
 
 def _usage_result(

@@ -14,13 +14,8 @@ from lamington.gateway.entities import (
     RequestValidator,
     RestApi,
 )
-from lamington.gateway.operations.tables import (
-    GatewayTables,
-    Patch,
-    listing,
-    page_of,
-    parse_patches,
-)
+from lamington.gateway.operations.tables import GatewayTables, Patch, listing, parse_patches
+from lamington.gateway.results import without
 
 VALIDATOR_PATCH_PATHS = ("/name", "/validateRequestParameters", "/validateRequestBody")
 
@@ -57,8 +52,7 @@ class ValidatorOperations:
 
     async def get_request_validators(self, params: Params, scope: Scope) -> Result:
         api = self._tables.require_api(scope, params["restApiId"])
-        found, position = page_of(params, list(api.request_validators.items()))
-        return listing([validator_result(each) for each in found], position)
+        return listing(params, api.request_validators.items(), validator_result)
 
     async def update_request_validator(self, params: Params, scope: Scope) -> Result:
         api, validator = self._validator(params, scope)
@@ -73,8 +67,7 @@ class ValidatorOperations:
         Differs: whether AWS refuses to delete one that a method names is not known.
         """
         api, validator = self._validator(params, scope)
-        kept = dict(api.request_validators)
-        del kept[validator.validator_id]
+        kept = without(api.request_validators, validator.validator_id)
         self._tables.apis.put(scope, replace(api, request_validators=kept))
         return {}
 

@@ -9,13 +9,8 @@ from dataclasses import replace
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.clock import Ids
 from lamington.gateway.entities import BadRequestException, NotFoundException, VpcLink
-from lamington.gateway.operations.tables import (
-    GatewayTables,
-    listing,
-    page_of,
-    parse_patches,
-    shown,
-)
+from lamington.gateway.operations.tables import GatewayTables, listing, parse_patches
+from lamington.gateway.results import shown
 
 PATCH_PATHS = ("/name", "/description")
 
@@ -77,8 +72,7 @@ class VpcLinkOperations:
 
     async def get_vpc_links(self, params: Params, scope: Scope) -> Result:
         rows = self._tables.vpc_links.all(scope)
-        found, position = page_of(params, [(row.link_id, row) for row in rows])
-        return listing([vpc_link_result(row) for row in found], position)
+        return listing(params, [(row.link_id, row) for row in rows], vpc_link_result)
 
     async def update_vpc_link(self, params: Params, scope: Scope) -> Result:
         link = self._link(params, scope)

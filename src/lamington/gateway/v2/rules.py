@@ -21,6 +21,7 @@ from lamington.gateway.entities import (
     NotFoundException,
 )
 from lamington.gateway.service_quotas import quota_message
+from lamington.gateway.stage_rules import require_stage_name, require_stage_variables
 from lamington.gateway.v2.entities import (
     DEFAULT_ROUTE,
     DEFAULT_STAGE,
@@ -40,9 +41,6 @@ AUDIENCES_MAX = 50
 AUTHORIZER_TTL_MAX_S = 3600
 MAX_AGE_MAX_S = 86_400
 SCOPES_MAX = 10
-VARIABLES_MAX = 100
-VARIABLE_NAME_MAX = 64
-VARIABLE_VALUE_MAX = 512
 
 INTEGRATION_TYPES = ("AWS", "AWS_PROXY", "HTTP", "HTTP_PROXY", "MOCK")
 AUTHORIZATION_TYPES = ("NONE", "AWS_IAM", "CUSTOM", "JWT")
@@ -91,9 +89,6 @@ ROUTE_KEY_TEXT = (
 )
 
 _PARAMETER_PART = re.compile(r"\{[a-zA-Z0-9._\-:]+\+?\}")
-_STAGE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-_VARIABLE_NAME = re.compile(r"[a-zA-Z0-9_]+")
-_VARIABLE_VALUE = re.compile(r"[A-Za-z0-9\-._~:/?#&=,@ ]*")
 _MODEL_NAME = re.compile(r"[a-zA-Z0-9]+")
 _IDENTITY_SOURCES: Mapping[ProtocolType, re.Pattern[str]] = {
     "HTTP": re.compile(r"\$(request\.(header|querystring)|context|stageVariables)\.[^\s]+"),
@@ -476,9 +471,9 @@ def require_model(name: str, schema: str) -> None:
 def require_stage(api: Api, stage: Stage) -> None:
     """Raise where the API cannot have the stage as it is."""
     is_default = api.protocol_type == "HTTP" and stage.stage_name == DEFAULT_STAGE
-    if not is_default and not _STAGE_NAME.fullmatch(stage.stage_name):
-        raise BadRequestException("Stage name only allows a-zA-Z0-9_-")
-    _require_variables(stage.variables)
+    if not is_default:
+        require_stage_name(stage.stage_name)
+    require_stage_variables(stage.variables)
     keys = {each.route_key for each in api.routes.values()}
     for key in stage.route_settings:
         if key not in keys:
@@ -500,22 +495,6 @@ def _require_no_execution_logs(settings: Iterable[RouteSettings]) -> None:
     for each in settings:
         if each.logging_level is not None or each.data_trace_enabled:
             raise BadRequestException("Execution logs are not supported on protocolType HTTP")
-
-
-def _require_variables(variables: Mapping[str, str]) -> None:
-    if len(variables) > VARIABLES_MAX:
-        raise BadRequestException(f"A stage may have {VARIABLES_MAX} variables")
-    for name, value in variables.items():
-        if not _VARIABLE_NAME.fullmatch(name) or len(name) > VARIABLE_NAME_MAX:
-            raise BadRequestException(
-                "Stage variable name can only contain alphanumeric characters and"
-                f" underscores: {name}"
-            )
-        if not _VARIABLE_VALUE.fullmatch(value) or len(value) > VARIABLE_VALUE_MAX:
-            raise BadRequestException(
-                "Stage variable value can only contain alphanumeric characters and"
-                f" -._~:/?#&=,@ : {name}"
-            )
 
 
 def require_deployable(api: Api) -> None:

@@ -3,15 +3,12 @@
 Left to others: what each operation makes of them (`operations/`), and what AWS refuses (`rules`).
 """
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from typing import Any, TypeVar
 
 from lamington.core.aws import Params, Result, Scope
 from lamington.core.store import Store, Table
 from lamington.gateway.entities import BadRequestException, NotFoundException
+from lamington.gateway.results import Item, page
 from lamington.gateway.v2.entities import (
     Api,
     Authorizer,
@@ -25,8 +22,6 @@ from lamington.gateway.v2.entities import (
 
 PAGE_MAX = 500
 """AWS names no highest `maxResults` for these lists; REST APIs have this one."""
-
-Item = TypeVar("Item")
 
 
 class V2Tables:
@@ -114,35 +109,12 @@ def listing(
     """
     wanted = params.get("MaxResults")
     limit = PAGE_MAX if wanted in (None, "") else _count(str(wanted))
-    after = _token_key(params.get("NextToken"))
-    following = sorted((pair for pair in items if pair[0] > after), key=lambda pair: pair[0])
-    result: Result = {"Items": [show(item) for _, item in following[:limit]]}
-    if len(following) > limit:
-        last = following[limit - 1][0]
-        result["NextToken"] = base64.urlsafe_b64encode(last.encode()).decode()
-    return result
+    found, token = page(items, limit=limit, token=params.get("NextToken"), member="nextToken")
+    result: Result = {"Items": [show(item) for item in found]}
+    return result if token is None else {**result, "NextToken": token}
 
 
 def _count(text: str) -> int:
     if not (text.isdecimal() and text.isascii() and 0 < int(text) <= PAGE_MAX):
         raise BadRequestException("Invalid maxResults specified", hint=f"1 to {PAGE_MAX}")
     return int(text)
-
-
-def _token_key(token: str | None) -> str:
-    if not token:
-        return ""
-    try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise BadRequestException("Invalid nextToken specified") from None
-
-
-def shown(values: Mapping[str, Any]) -> Result:
-    """A result without the members that AWS leaves out: those that are not set."""
-    return {name: value for name, value in values.items() if value not in (None, "", {}, [])}
-
-
-def parse_time(text: str) -> datetime:
-    """A row's time as API Gateway shows it: in whole seconds."""
-    return datetime.fromisoformat(text).replace(microsecond=0)

@@ -6,14 +6,10 @@ Compiled to one gate when a stage is deployed. Left to others: tokens and their 
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from lamington.core.clock import Clock
-from lamington.core.sigv4 import Signers
-from lamington.functions.invoke import Invoker
 from lamington.gateway.authorization.iam import (
     caller_arn,
     caller_values,
@@ -21,8 +17,6 @@ from lamington.gateway.authorization.iam import (
     require_signer,
 )
 from lamington.gateway.authorization.json_web_tokens import TokenError, bearer_token, scopes_of
-from lamington.gateway.authorization.lambda_authorizers import AuthorizerCaches
-from lamington.gateway.permits import Permissions
 from lamington.gateway.recording import Recording
 from lamington.gateway.responses import Refusal
 from lamington.gateway.templates import Note
@@ -34,6 +28,7 @@ from lamington.gateway.v2.http.lambda_authorizers import (
     route_arn,
 )
 from lamington.gateway.v2.http.parameters import Value, compile_value
+from lamington.gateway.v2.http.parts import HttpApiParts, Tokens
 from lamington.gateway.v2.http.refusals import HttpRefusal
 from lamington.gateway.v2.http.requests import Caller, Gate, HttpRequest, RouteConstants
 from lamington.gateway.vtl.limits import TemplateError
@@ -42,40 +37,12 @@ CALLERS_KEPT = 1_000
 """Tokens whose claims a route keeps as events have them."""
 
 
-class Tokens(Protocol):
-    """Verifies JSON Web Tokens, and remembers those that held."""
-
-    def recall(
-        self, token: str, *, issuer: str, audiences: tuple[str, ...]
-    ) -> Mapping[str, Any] | None:
-        """The claims of a token that was verified before and still holds."""
-        ...
-
-    async def verify(
-        self, token: str, *, issuer: str, audiences: tuple[str, ...]
-    ) -> Mapping[str, Any]:
-        """The claims of a token; raises TokenError, whose message is AWS's description."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizerParts:
-    """What authorization needs of the engine."""
-
-    invoker: Invoker
-    permitted: Permissions
-    clock: Clock
-    signers: Signers
-    tokens: Tokens
-    caches: AuthorizerCaches
-
-
 def compile_authorization(
     api: entities.Api,
     route: entities.Route,
     constants: RouteConstants,
     *,
-    parts: AuthorizerParts,
+    parts: HttpApiParts,
     note: Note,
 ) -> Gate | None:
     """Compile who may call a route; None where anybody may."""
@@ -123,7 +90,7 @@ def _refuse(reason: str, note: Note) -> Gate:
 # IAM.
 
 
-def _compile_iam(route: RouteConstants, parts: AuthorizerParts) -> Gate:
+def _compile_iam(route: RouteConstants, parts: HttpApiParts) -> Gate:
     """AWS: API Gateway developer guide, IAM authorization for HTTP APIs; every refusal is 403.
 
     Differs: a caller of another account is not refused for that.

@@ -156,11 +156,14 @@ def compile_function(
     function_arn = function_arn_of(integration.integration_uri, route.variables)
     if not function_arn:
         raise Misconfigured(f"`{integration.integration_uri}` names no function")
-    permit = _always
-    if not integration.credentials_arn:
-        place = f"{route.verb}{route.resource_path}" if route.verb else route.route_key
-        source = route.scope.arn("execute-api", f"{route.api_id}/{route.stage}/{place}")
-        permit = compile_permit(permitted, function_arn, source, route.scope)
+    place = f"{route.verb}{route.resource_path}" if route.verb else route.route_key
+    permit = compile_permit(
+        permitted,
+        function_arn,
+        f"{route.api_id}/{route.stage}/{place}",
+        route.scope,
+        role=integration.credentials_arn,
+    )
     function = LambdaIntegration(
         function_arn=function_arn,
         invoker=invoker,
@@ -168,10 +171,6 @@ def compile_function(
         permit=permit,
     )
     return FunctionIntegration(function, route, integration.payload_format_version).send
-
-
-def _always() -> bool:
-    return True
 
 
 # HTTP endpoints.

@@ -1,7 +1,7 @@
 """Lambda authorizers of HTTP APIs: what their functions get in both formats, what they answer.
 
 Left to others: that a route asks one (`authorizers`), the invocation and the results that are kept
-(`authorization.lambda_authorizers`).
+(`authorization`).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,17 +15,18 @@ from lamington.core.clock import Clock
 from lamington.core.policies import Decision, Policy, PolicyError, compile_policy
 from lamington.functions.event_format import encode_json, joined_query
 from lamington.functions.invoke import Invoker
-from lamington.gateway.authorization.lambda_authorizers import (
+from lamington.gateway.authorization.authorizer_functions import (
+    AuthorizerFunction,
+    AuthorizerNames,
+)
+from lamington.gateway.authorization.authorizer_results import (
     TTL_DEFAULT_S,
     AuthorizerCache,
     AuthorizerCaches,
-    AuthorizerFunction,
-    record_asked,
-    record_kept,
 )
 from lamington.gateway.authorization.resource_policies import INVOKE
 from lamington.gateway.mapping import domain_prefix
-from lamington.gateway.permits import Permissions, compile_permit
+from lamington.gateway.permits import Permissions
 from lamington.gateway.recording import Recording
 from lamington.gateway.responses import Refusal
 from lamington.gateway.v2 import entities
@@ -78,12 +79,6 @@ def compile_lambda_authorizer(
     AWS: API Gateway developer guide, Lambda authorizers for HTTP APIs.
     Differs: a result is kept for 300 seconds where nobody said how long.
     """
-    permit: Callable[[], bool] = _always
-    if not authorizer.credentials_arn:
-        source_arn = route.scope.arn(
-            "execute-api", f"{route.api_id}/authorizers/{authorizer.authorizer_id}"
-        )
-        permit = compile_permit(permitted, function_arn, source_arn, route.scope)
     version = authorizer.payload_format_version or "2.0"
     ttl_s = TTL_DEFAULT_S if authorizer.result_ttl_s is None else authorizer.result_ttl_s
     return _LambdaGate(
@@ -91,7 +86,19 @@ def compile_lambda_authorizer(
         sources=sources,
         route=route,
         function=AuthorizerFunction(
-            function_arn=function_arn, invoker=invoker, permit=permit, timeout_s=LAMBDA_TIMEOUT_S
+            AuthorizerNames(
+                api_id=route.api_id,
+                authorizer_id=authorizer.authorizer_id,
+                name=authorizer.name,
+                kind=authorizer.authorizer_type,
+                role=authorizer.credentials_arn,
+            ),
+            function_arn,
+            scope=route.scope,
+            invoker=invoker,
+            permitted=permitted,
+            clock=clock,
+            timeout_s=LAMBDA_TIMEOUT_S,
         ),
         make_event=_compile_event_one(route) if version == "1.0" else _compile_event_two(route),
         simple=authorizer.enable_simple_responses and version == "2.0",
@@ -126,11 +133,8 @@ class _LambdaGate:
         if verdict is None:
             return self._ask(request, identity)
         if request.recording is not None:
-            record_kept(
+            self.function.record_kept(
                 request.recording,
-                name=self.authorizer.name,
-                kind=self.authorizer.authorizer_type,
-                authorizer_id=self.authorizer.authorizer_id,
                 decision=self._decision(request, verdict),
                 principal=verdict.caller.principal_id,
             )
@@ -147,7 +151,13 @@ class _LambdaGate:
             output = answer.payload
             verdict = read_verdict(output, self.simple)
         except (Refusal, HttpRefusal) as refusal:
-            self._record(request, event, output, began, error=refusal.hint or refusal.message)
+            self.function.record_asked(
+                request.recording,
+                event,
+                output,
+                began=began,
+                error=refusal.hint or refusal.message,
+            )
             status = 401 if refusal.response_type == "UNAUTHORIZED" else 500
             facts["authorizer.status"], facts["authorizer.error"] = str(status), refusal.message
             raise HttpRefusal(status, refusal.message, hint=refusal.hint) from None
@@ -157,7 +167,15 @@ class _LambdaGate:
         facts["authorizer.requestId"] = answer.request_id
         if self.ttl_s:
             self.cache.keep(identity, verdict, self.ttl_s)
-        self._record(request, event, output, began, verdict)
+        if request.recording is not None:
+            self.function.record_asked(
+                request.recording,
+                event,
+                output,
+                began=began,
+                decision=self._decision(request, verdict),
+                principal=verdict.caller.principal_id,
+            )
         self._admit(request, verdict)
 
     def _admit(self, request: HttpRequest, verdict: Verdict) -> None:
@@ -176,35 +194,6 @@ class _LambdaGate:
         for source, value in zip(self.authorizer.identity_source, identity, strict=True):
             if source.startswith("$request."):
                 recording.hidden.append(value)
-
-    def _record(
-        self,
-        request: HttpRequest,
-        event: bytes,
-        output: bytes,
-        began: float,
-        verdict: Verdict | None = None,
-        error: str = "",
-    ) -> None:
-        if request.recording is None:
-            return
-        record_asked(
-            request.recording,
-            name=self.authorizer.name,
-            kind=self.authorizer.authorizer_type,
-            authorizer_id=self.authorizer.authorizer_id,
-            uri=self.function.uri,
-            event=event,
-            output=output,
-            decision="error" if verdict is None else self._decision(request, verdict),
-            error=error,
-            latency_s=self.clock.monotonic() - began,
-            principal="" if verdict is None else verdict.caller.principal_id,
-        )
-
-
-def _always() -> bool:
-    return True
 
 
 def read_verdict(payload: bytes, simple: bool) -> Verdict:

@@ -30,8 +30,8 @@ from lamington.gateway.v2.http.explained import (
     record_match,
     served_stage,
 )
+from lamington.gateway.v2.http.parts import HttpApiParts
 from lamington.gateway.v2.http.program import (
-    HttpApiParts,
     RouteProgram,
     StageProgram,
     compile_program,

@@ -4,30 +4,21 @@ Each route becomes a `RouteProgram`; `plane` runs them. What an API may contain 
 was written; what AWS fails at run time fails each request here, too, with the reason kept.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from lamington.core.aws import AwsCaller, Scope
-from lamington.core.clock import Clock
+from lamington.core.aws import Scope
 from lamington.core.http import Response
-from lamington.core.sigv4 import Signers
-from lamington.functions.invoke import Invoker
 from lamington.functions.metrics import Dimensions
 from lamington.gateway.access_logs import AccessLog, compile_access_settings, undelivered
-from lamington.gateway.authorization.lambda_authorizers import AuthorizerCaches
-from lamington.gateway.http_client import HttpClient
-from lamington.gateway.http_integrations import VpcLinks
 from lamington.gateway.integrations import Misconfigured
 from lamington.gateway.journal import Series
-from lamington.gateway.permits import Permissions
 from lamington.gateway.recording import record_throttle
 from lamington.gateway.templates import Problem
 from lamington.gateway.throttling import Buckets, TokenBucket
 from lamington.gateway.v2 import entities
 from lamington.gateway.v2.http.authorizers import (
-    AuthorizerParts,
-    Tokens,
     compile_authorization,
 )
 from lamington.gateway.v2.http.cors import CorsAnswers
@@ -38,32 +29,11 @@ from lamington.gateway.v2.http.parameters import (
     compile_request_parameters,
     compile_response_parameters,
 )
+from lamington.gateway.v2.http.parts import HttpApiParts
 from lamington.gateway.v2.http.refusals import HttpRefusal
 from lamington.gateway.v2.http.requests import Gate, HttpRequest, RouteConstants
 from lamington.gateway.v2.http.routes import Routes, compile_routes
 from lamington.gateway.v2.http.services import compile_service
-
-
-def _everything(operation: str) -> bool:
-    return True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpApiParts:
-    """What HTTP APIs need of the engine."""
-
-    invoker: Invoker
-    permitted: Permissions
-    clock: Clock
-    caller: AwsCaller
-    signers: Signers
-    tokens: Tokens
-    caches: AuthorizerCaches
-    buckets: Buckets
-    client: HttpClient
-    vpc_links: VpcLinks
-    emulates: Callable[[str], bool] = _everything
-    """Whether the caller has an operation, such as `sqs:SendMessage`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,14 +200,7 @@ class _RouteCompiler:
             self.api,
             self.route,
             constants,
-            parts=AuthorizerParts(
-                invoker=parts.invoker,
-                permitted=parts.permitted,
-                clock=parts.clock,
-                signers=parts.signers,
-                tokens=parts.tokens,
-                caches=parts.caches,
-            ),
+            parts=parts,
             note=self._note,
         )
         throttle = compile_throttle(self.stage, constants, parts.buckets)

@@ -11,6 +11,7 @@ from lamington.core.aws import Operation, Params, Result, Scope
 from lamington.core.clock import Clock, Ids
 from lamington.gateway.entities import BadRequestException
 from lamington.gateway.openapi import parse_definition
+from lamington.gateway.results import parse_time, shown
 from lamington.gateway.tag_holders import TagHolder
 from lamington.gateway.v2.definition import import_definition
 from lamington.gateway.v2.entities import (
@@ -26,7 +27,7 @@ from lamington.gateway.v2.export import export_definition, render_definition
 from lamington.gateway.v2.operations.members import given
 from lamington.gateway.v2.operations.publication import Publication
 from lamington.gateway.v2.rules import require_cors, require_integration, require_route
-from lamington.gateway.v2.tables import V2Tables, listing, parse_time, shown
+from lamington.gateway.v2.tables import V2Tables, listing
 
 HTTP_ROUTE_SELECTION = "$request.method $request.path"
 EXPORT_VERSION = "1.0"
@@ -261,33 +262,26 @@ class ApiOperations:
     # Tags
 
     async def tag_resource(self, params: Params, scope: Scope) -> Result:
-        new = params.get("Tags") or {}
-        self._retag(params, scope, lambda tags: {**tags, **new})
+        tags, put = self._tagged(params["ResourceArn"], scope)
+        put({**tags, **(params.get("Tags") or {})})
         return {}
 
     async def untag_resource(self, params: Params, scope: Scope) -> Result:
-        gone = set(params.get("TagKeys") or ())
-        self._retag(
-            params,
-            scope,
-            lambda tags: {key: value for key, value in tags.items() if key not in gone},
-        )
+        tags, put = self._tagged(params["ResourceArn"], scope)
+        gone = params.get("TagKeys") or ()
+        put({key: value for key, value in tags.items() if key not in gone})
         return {}
 
     async def get_tags(self, params: Params, scope: Scope) -> Result:
         return {"Tags": self._tagged(params["ResourceArn"], scope)[0]}
 
-    def _retag(
-        self, params: Params, scope: Scope, change: Callable[[Mapping[str, str]], dict[str, str]]
-    ) -> None:
-        """Tags are no part of what is served: nothing is deployed."""
-        tags, put = self._tagged(params["ResourceArn"], scope)
-        put(change(tags))
-
     def _tagged(
         self, arn: str, scope: Scope
     ) -> tuple[dict[str, str], Callable[[dict[str, str]], None]]:
-        """The tags of what an ARN names, and what puts other ones there."""
+        """The tags of what an ARN names, and what puts other ones there.
+
+        Tags are no part of what is served: nothing is deployed.
+        """
         tables = self._tables
         match arn.rpartition(":/")[2].split("/"):
             case ["apis", api_id]:

@@ -9,12 +9,13 @@ from dataclasses import replace
 from lamington.core.aws import Operation, Params, Result, Scope
 from lamington.core.clock import Ids
 from lamington.gateway.entities import BadRequestException
+from lamington.gateway.results import shown, without
 from lamington.gateway.v2.entities import Api, Authorizer
 from lamington.gateway.v2.operations.members import given
 from lamington.gateway.v2.operations.publication import Publication
 from lamington.gateway.v2.rules import require_authorizer as require_rules
 from lamington.gateway.v2.rules import require_unused_authorizer
-from lamington.gateway.v2.tables import V2Tables, listing, require_authorizer, shown
+from lamington.gateway.v2.tables import V2Tables, listing, require_authorizer
 
 _MEMBERS = {
     "Name": "name",
@@ -87,9 +88,7 @@ class AuthorizerOperations:
     async def delete_authorizer(self, params: Params, scope: Scope) -> Result:
         api, authorizer = self._found(params, scope)
         require_unused_authorizer(api, authorizer)
-        kept = {
-            key: each for key, each in api.authorizers.items() if key != authorizer.authorizer_id
-        }
+        kept = without(api.authorizers, authorizer.authorizer_id)
         self._publication.put_api(replace(api, authorizers=kept), scope)
         return {}
 

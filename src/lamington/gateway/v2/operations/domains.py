@@ -19,7 +19,8 @@ from lamington.gateway.domains import (
     require_mapping_key,
 )
 from lamington.gateway.entities import BadRequestException, NotFoundException
-from lamington.gateway.v2.tables import listing, parse_time, shown
+from lamington.gateway.results import parse_time, shown
+from lamington.gateway.v2.tables import listing
 
 MAPPING_EXPRESSION = "$request.basepath"
 PRIORITY_MAX = 1_000_000

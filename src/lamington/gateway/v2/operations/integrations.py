@@ -10,6 +10,7 @@ from typing import Any
 from lamington.core.aws import Operation, Params, Result, Scope
 from lamington.core.clock import Ids
 from lamington.gateway.entities import BadRequestException, ConflictException
+from lamington.gateway.results import shown, without
 from lamington.gateway.v2.entities import (
     HTTP_INTEGRATION_TIMEOUT_MAX_MS,
     WEBSOCKET_INTEGRATION_TIMEOUT_MAX_MS,
@@ -25,13 +26,7 @@ from lamington.gateway.v2.rules import (
     require_integration_response_key,
     require_unused_integration,
 )
-from lamington.gateway.v2.tables import (
-    V2Tables,
-    listing,
-    require_integration,
-    require_member,
-    shown,
-)
+from lamington.gateway.v2.tables import V2Tables, listing, require_integration, require_member
 
 _MEMBERS = {
     "IntegrationType": "integration_type",
@@ -122,9 +117,7 @@ class IntegrationOperations:
                 "An integration that is managed by API Gateway cannot be deleted",
                 hint="it was made by quick create: delete the API",
             )
-        kept = {
-            key: each for key, each in api.integrations.items() if key != integration.integration_id
-        }
+        kept = without(api.integrations, integration.integration_id)
         self._publication.put_api(replace(api, integrations=kept), scope)
         return {}
 
@@ -166,7 +159,7 @@ class IntegrationOperations:
     async def delete_integration_response(self, params: Params, scope: Scope) -> Result:
         api, integration = self._found(params, scope)
         gone = _response(integration, params).integration_response_id
-        responses = {key: each for key, each in integration.responses.items() if key != gone}
+        responses = without(integration.responses, gone)
         self._put(api, replace(integration, responses=responses), scope)
         return {}
 

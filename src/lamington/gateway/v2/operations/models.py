@@ -11,11 +11,12 @@ import msgspec
 from lamington.core.aws import Operation, Params, Result, Scope
 from lamington.core.clock import Ids
 from lamington.gateway.entities import ConflictException
+from lamington.gateway.results import shown, without
 from lamington.gateway.v2.entities import Api, Model
 from lamington.gateway.v2.operations.members import given
 from lamington.gateway.v2.operations.publication import Publication
 from lamington.gateway.v2.rules import require_model as require_rules
-from lamington.gateway.v2.tables import V2Tables, listing, require_model, shown
+from lamington.gateway.v2.tables import V2Tables, listing, require_model
 
 DEPTH_MAX = 100
 
@@ -76,7 +77,7 @@ class ModelOperations:
                 raise ConflictException(
                     f"Cannot delete model '{model.name}', is referenced in route: {route.route_key}"
                 )
-        kept = {key: each for key, each in api.models.items() if key != model.model_id}
+        kept = without(api.models, model.model_id)
         self._publication.put_api(replace(api, models=kept), scope)
         return {}
 

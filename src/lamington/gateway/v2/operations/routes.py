@@ -8,6 +8,7 @@ from dataclasses import replace
 from lamington.core.aws import Operation, Params, Result, Scope
 from lamington.core.clock import Ids
 from lamington.gateway.entities import BadRequestException, ConflictException, NotFoundException
+from lamington.gateway.results import shown, without
 from lamington.gateway.v2.entities import Api, Route, RouteResponse
 from lamington.gateway.v2.operations.members import (
     given,
@@ -17,7 +18,7 @@ from lamington.gateway.v2.operations.members import (
 )
 from lamington.gateway.v2.operations.publication import Publication
 from lamington.gateway.v2.rules import require_route as require_rules
-from lamington.gateway.v2.tables import V2Tables, listing, require_member, require_route, shown
+from lamington.gateway.v2.tables import V2Tables, listing, require_member, require_route
 
 DEFAULT_RESPONSE = "$default"
 
@@ -109,7 +110,7 @@ class RouteOperations:
 
     async def delete_route(self, params: Params, scope: Scope) -> Result:
         api, route = self._found(params, scope)
-        routes = {key: each for key, each in api.routes.items() if key != route.route_id}
+        routes = without(api.routes, route.route_id)
         self._publication.put_api(replace(api, routes=routes), scope)
         return {}
 
@@ -158,7 +159,7 @@ class RouteOperations:
     async def delete_route_response(self, params: Params, scope: Scope) -> Result:
         api, route = self._found(params, scope)
         gone = _response(route, params).route_response_id
-        responses = {key: each for key, each in route.responses.items() if key != gone}
+        responses = without(route.responses, gone)
         self._put(api, replace(route, responses=responses), scope)
         return {}
 

@@ -15,11 +15,12 @@ from lamington.gateway.entities import (
     ConflictException,
     NotFoundException,
 )
+from lamington.gateway.results import parse_time, shown
 from lamington.gateway.v2.entities import Api, Deployment, ProtocolType, RouteSettings, Stage
 from lamington.gateway.v2.operations.members import given, merged
 from lamington.gateway.v2.operations.publication import Publication
 from lamington.gateway.v2.rules import require_stage as require_rules
-from lamington.gateway.v2.tables import V2Tables, listing, parse_time, shown
+from lamington.gateway.v2.tables import V2Tables, listing
 
 _MEMBERS = {
     "DeploymentId": "deployment_id",

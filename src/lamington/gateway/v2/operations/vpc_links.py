@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from lamington.core.aws import Operation, Params, Result, Scope
 from lamington.core.clock import Clock, Ids
+from lamington.gateway.results import parse_time
 from lamington.gateway.v2.entities import VpcLink
-from lamington.gateway.v2.tables import V2Tables, listing, parse_time
+from lamington.gateway.v2.tables import V2Tables, listing
 
 
 class VpcLinkOperations:

@@ -9,9 +9,16 @@ from typing import Any
 
 import msgspec
 
-from lamington.gateway.integrations import IntegrationRequest, IntegrationResponse, error_message
+from lamington.gateway.integrations import IntegrationRequest, IntegrationResponse
+from lamington.gateway.lambda_proxy import (
+    ProxyAnswer,
+    Scalar,
+    function_failed,
+    header_text,
+    malformed,
+    require_status,
+)
 from lamington.gateway.mapping import query_values, receive_headers
-from lamington.gateway.responses import Refusal, bad_gateway
 from lamington.gateway.v2.websocket.exchange import Exchange
 
 _ENCODER = msgspec.json.Encoder()
@@ -72,18 +79,7 @@ def handshake_members(exchange: Exchange) -> dict[str, Any]:
     return members
 
 
-_Scalar = str | bool | int | float | None
-
-
-class _ProxyAnswer(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    status_code: int | str | None = 200
-    headers: dict[str, _Scalar] | None = None
-    multi_value_headers: dict[str, list[_Scalar]] | None = None
-    body: str | None = None
-    is_base64_encoded: bool | None = False
-
-
-_ANSWER = msgspec.json.Decoder(_ProxyAnswer)
+_ANSWER = msgspec.json.Decoder(ProxyAnswer)
 
 
 def read_proxy_answer(exchange: Exchange, response: IntegrationResponse) -> Reply:
@@ -93,47 +89,23 @@ def read_proxy_answer(exchange: Exchange, response: IntegrationResponse) -> Repl
     Differs: `isBase64Encoded` is not looked at: messages are text.
     """
     if response.function_error:
-        raise bad_gateway(
-            "Lambda execution failed with status 200 due to customer function error:"
-            f" {error_message(response.body)}. Lambda request id: {response.request_id}"
-        )
+        raise function_failed(response)
     try:
         answer = _ANSWER.decode(response.body)
     except msgspec.DecodeError as error:
-        raise _malformed(str(error)) from None
+        raise malformed(str(error)) from None
     headers = {
-        name.lower(): ",".join(map(_scalar_text, values))
+        name.lower(): ",".join(_text(each) for each in values)
         for name, values in (answer.multi_value_headers or {}).items()
     }
     for name, value in (answer.headers or {}).items():
-        headers[name.lower()] = _scalar_text(value)
+        headers[name.lower()] = _text(value)
     return Reply(
-        status=_status(answer.status_code),
+        status=require_status(answer.status_code),
         body=(answer.body or "").encode("utf-8", "replace"),
         headers=headers,
     )
 
 
-def _scalar_text(value: _Scalar) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
-
-
-def _status(status: int | str | None) -> int:
-    if isinstance(status, str):
-        if not (status.isascii() and status.isdecimal()):
-            raise _malformed(f"`statusCode` is `{status}`")
-        status = int(status)
-    status = 200 if status is None else status
-    if not 100 <= status <= 599:
-        raise _malformed(f"`statusCode` is {status}")
-    return status
-
-
-def _malformed(why: str) -> Refusal:
-    return bad_gateway(
-        "Execution failed due to configuration error: Malformed Lambda proxy response",
-        hint=f"{why}; a function behind a proxy integration returns an object of statusCode,"
-        " headers, multiValueHeaders, body (text) and isBase64Encoded, and nothing else",
-    )
+def _text(value: Scalar) -> str:
+    return "" if value is None else header_text(value)

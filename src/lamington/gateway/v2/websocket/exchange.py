@@ -24,7 +24,6 @@ DISCONNECT_ROUTE = "$disconnect"
 EventType = Literal["CONNECT", "MESSAGE", "DISCONNECT"]
 
 ID_BYTES = 11
-ID_CHARS = 16
 
 _NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 

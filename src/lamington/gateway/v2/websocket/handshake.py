@@ -14,17 +14,15 @@ import msgspec
 from lamington.core.aws import Scope
 from lamington.core.clock import Clock
 from lamington.core.http import Request
-from lamington.core.sigv4 import Signers
-from lamington.functions.invoke import Invoker
 from lamington.gateway.admission import masked
-from lamington.gateway.authorization.iam import compile_iam
-from lamington.gateway.authorization.lambda_authorizers import (
-    FUNCTION_URI,
+from lamington.gateway.authorization.authorizer_functions import (
+    AUTHORIZER_URI,
     AuthorizerFunction,
-    read_policy_answer,
-    record_asked,
+    AuthorizerNames,
     unauthorized,
 )
+from lamington.gateway.authorization.authorizer_results import read_policy_answer
+from lamington.gateway.authorization.iam import compile_iam
 from lamington.gateway.authorization.resource_policies import MethodArns, access_denied
 from lamington.gateway.mapping import (
     Gate,
@@ -32,14 +30,13 @@ from lamington.gateway.mapping import (
     receive_headers,
     substitute_stage_variables,
 )
-from lamington.gateway.permits import Permissions, compile_permit
 from lamington.gateway.recording import Recording
 from lamington.gateway.responses import Refusal
 from lamington.gateway.templates import Note
-from lamington.gateway.usage_plans import UsagePlans
 from lamington.gateway.v2 import entities
 from lamington.gateway.v2.websocket.events import handshake_members
 from lamington.gateway.v2.websocket.exchange import CONNECT_ROUTE, Exchange
+from lamington.gateway.v2.websocket.parts import WebSocketParts
 from lamington.gateway.v2.websocket.selection import Selector, compile_selection
 from lamington.gateway.vtl.limits import TemplateError
 
@@ -49,17 +46,6 @@ USAGE_KEY_EXPRESSION = "$context.authorizer.usageIdentifierKey"
 
 Admit = Callable[[MethodRequest, Exchange], Awaitable[None] | None]
 """One check of a handshake; raises Refusal, and puts what it learns into the request."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandshakeParts:
-    """What the checks of handshakes need of the engine; without `plans` no API key is known."""
-
-    invoker: Invoker
-    permitted: Permissions
-    clock: Clock
-    signers: Signers
-    plans: UsagePlans | None = None
 
 
 def offers_web_socket(request: Request) -> bool:
@@ -106,7 +92,7 @@ def receive(request: Request, exchange: Exchange) -> MethodRequest:
 
 
 def compile_admission(
-    api: entities.Api, stage: entities.Stage, scope: Scope, parts: HandshakeParts, note: Note
+    api: entities.Api, stage: entities.Stage, scope: Scope, parts: WebSocketParts, note: Note
 ) -> tuple[Admit, ...]:
     """Compile the checks that come before the integration of `$connect`."""
     route = next((each for each in api.routes.values() if each.route_key == CONNECT_ROUTE), None)
@@ -155,7 +141,7 @@ def _compile_authorizer(
     api: entities.Api,
     stage: entities.Stage,
     scope: Scope,
-    parts: HandshakeParts,
+    parts: WebSocketParts,
     note: Note,
 ) -> Admit:
     """Compile a Lambda authorizer.
@@ -165,7 +151,7 @@ def _compile_authorizer(
     """
     if authorizer is None:
         return _refuse("The route's authorizer does not exist", note)
-    found = FUNCTION_URI.fullmatch(
+    found = AUTHORIZER_URI.fullmatch(
         substitute_stage_variables(authorizer.authorizer_uri, stage.variables)
     )
     if found is None:
@@ -176,11 +162,20 @@ def _compile_authorizer(
             sources.append(_compile_identity(text))
         except TemplateError as error:
             return _refuse(f"Identity source `{text}`: {error.message}", note)
-    source_arn = scope.arn("execute-api", f"{api.api_id}/authorizers/{authorizer.authorizer_id}")
-    permit: Callable[[], bool] = lambda: True  # noqa: E731 -- a role needs no permission
-    if not authorizer.credentials_arn:
-        permit = compile_permit(parts.permitted, found["arn"], source_arn, scope)
-    function = AuthorizerFunction(function_arn=found["arn"], invoker=parts.invoker, permit=permit)
+    function = AuthorizerFunction(
+        AuthorizerNames(
+            api_id=api.api_id,
+            authorizer_id=authorizer.authorizer_id,
+            name=authorizer.name,
+            kind=authorizer.authorizer_type,
+            role=authorizer.credentials_arn,
+        ),
+        found["arn"],
+        scope=scope,
+        invoker=parts.invoker,
+        permitted=parts.permitted,
+        clock=parts.clock,
+    )
 
     return _Authorization(
         authorizer=authorizer, function=function, sources=sources, arns=arns, clock=parts.clock
@@ -212,40 +207,27 @@ class _Authorization:
             output = (await self.function.call(event, exchange.trace_id)).payload
             answer = read_policy_answer(output, self.clock)
         except Refusal as refusal:
-            self._record(exchange, event, output, began, error=refusal.hint or refusal.message)
+            self.function.record_asked(
+                exchange.recording,
+                event,
+                output,
+                began=began,
+                error=refusal.hint or refusal.message,
+            )
             raise
         decision = answer.decide(request, arn)
-        self._record(exchange, event, output, began, decision, answer.principal_id)
+        self.function.record_asked(
+            exchange.recording,
+            event,
+            output,
+            began=began,
+            decision=decision,
+            principal=answer.principal_id,
+        )
         if decision != "allow":
             raise access_denied(explicit=decision == "deny")
         request.authorizer = answer.context
         request.usage_key = answer.usage_key
-
-    def _record(
-        self,
-        exchange: Exchange,
-        event: bytes,
-        output: bytes,
-        began: float,
-        decision: str = "error",
-        principal: str = "",
-        error: str = "",
-    ) -> None:
-        if exchange.recording is None:
-            return
-        record_asked(
-            exchange.recording,
-            name=self.authorizer.name,
-            kind=self.authorizer.authorizer_type,
-            authorizer_id=self.authorizer.authorizer_id,
-            uri=self.function.uri,
-            event=event,
-            output=output,
-            decision=decision,
-            error=error,
-            latency_s=self.clock.monotonic() - began,
-            principal=principal,
-        )
 
 
 def _hide(recording: Recording, authorizer: entities.Authorizer, identity: Sequence[str]) -> None:
@@ -282,7 +264,7 @@ def _authorizer_event(exchange: Exchange, arn: str) -> bytes:
 
 
 def _compile_api_key(
-    api: entities.Api, stage: entities.Stage, parts: HandshakeParts, note: Note
+    api: entities.Api, stage: entities.Stage, parts: WebSocketParts, note: Note
 ) -> Admit:
     """Compile the check of an API key and of what its plan allows.
 

@@ -15,6 +15,7 @@ from lamington.core.clock import Clock
 from lamington.core.http import Request, Response
 from lamington.core.policies import evaluate
 from lamington.core.sigv4 import SignatureError, Signer, Signers, authenticate
+from lamington.gateway.v2.websocket.answers import error_answer, forbidden
 from lamington.gateway.v2.websocket.connections import MESSAGE_BYTES_MAX, Connection, Connections
 from lamington.gateway.v2.websocket.parts import MANAGEMENT_PREFIX
 
@@ -55,16 +56,16 @@ class Management:
         """
         refusal = self._refusal(request, api_id, stage, scope)
         if refusal is not None:
-            return _error(403, *refusal, request_id), None
+            return error_answer(403, *refusal, request_id), None
         if request.method not in ("GET", "POST", "DELETE"):
-            return _error(403, "ForbiddenException", "Forbidden", request_id), None
+            return forbidden(request_id), None
         if not _ID.fullmatch(connection_id):
             message = f"Invalid connectionId: {connection_id}"
-            return _error(400, "BadRequestException", message, request_id), None
+            return error_answer(400, "BadRequestException", message, request_id), None
         connection = self._connections.find(connection_id)
         client = None if connection is None else connection.client
         if connection is None or client is None or (client.api_id, client.stage) != (api_id, stage):
-            return _error(410, "GoneException", "", request_id), None
+            return error_answer(410, "GoneException", "", request_id), None
         match request.method:
             case "GET":
                 return self._describe(connection, request_id), None
@@ -113,11 +114,11 @@ class Management:
         """
         if len(message) > MESSAGE_BYTES_MAX:
             shown = f"Message too long: the limit is {MESSAGE_BYTES_MAX} bytes"
-            return _error(413, "PayloadTooLargeException", shown, request_id), None
+            return error_answer(413, "PayloadTooLargeException", shown, request_id), None
         if not message.isascii():
             message = message.decode("utf-8", "replace").encode()
         if not connection.send(message):
-            return _error(429, "LimitExceededException", "", request_id), None
+            return error_answer(429, "LimitExceededException", "", request_id), None
         response = Response(headers=[("x-amzn-RequestId", request_id)])
         return response, connection
 
@@ -130,16 +131,3 @@ def _denied(signer: Signer, arn: str, scope: Scope) -> str:
 def _shown(epoch_s: float) -> str:
     moment = datetime.fromtimestamp(epoch_s, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
-
-
-def _error(status: int, error_type: str, message: str, request_id: str) -> Response:
-    """AWS: the errors of the service model have no text, and no body then."""
-    return Response(
-        status=status,
-        headers=[
-            ("Content-Type", "application/json"),
-            ("x-amzn-ErrorType", error_type),
-            ("x-amzn-RequestId", request_id),
-        ],
-        body=msgspec.json.encode({"message": message}) if message else b"",
-    )

@@ -19,7 +19,7 @@ from lamington.gateway.mapping import (
     compile_response_expression,
     context_text,
 )
-from lamington.gateway.recording import Recording
+from lamington.gateway.recording import Recording, record_parameters
 from lamington.gateway.responses import Refusal, configuration_error
 from lamington.gateway.templates import Note, Template, compile_mapping_template, override_texts
 from lamington.gateway.v2 import entities
@@ -64,7 +64,7 @@ def compile_request_mapping(
     def map_request(exchange: Exchange, context: library.Context) -> IntegrationRequest:
         parameters = _parameters(targets, exchange)
         if exchange.recording is not None and targets:
-            _record_parameters(exchange.recording, integration.request_parameters, parameters)
+            record_parameters(exchange.recording, integration.request_parameters, parameters)
         template: Template | None = None
         if templates:
             key = select(exchange.subject())
@@ -81,7 +81,7 @@ def compile_request_mapping(
                     values.update(override_texts(overrides[place]))
                 if exchange.recording is not None:
                     sources = {"$context.requestOverride": ""}
-                    _record_parameters(exchange.recording, sources, parameters)
+                    record_parameters(exchange.recording, sources, parameters)
         return IntegrationRequest(
             body.encode("utf-8", "replace"),
             exchange.trace_id,
@@ -110,15 +110,6 @@ def _rendered(
         return template(seen)
     except TemplateError as error:
         raise configuration_error(f"Unable to transform {which}", hint=str(error)) from None
-
-
-def _record_parameters(
-    recording: Recording,
-    sources: Mapping[str, str],
-    mapped: Mapping[str, Mapping[str, str]],
-) -> None:
-    after = {place: dict(values) for place, values in mapped.items() if values}
-    recording.add("request_parameters", before=dict(sources), after=after)
 
 
 def _parameters(

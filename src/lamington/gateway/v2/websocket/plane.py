@@ -7,10 +7,8 @@ request comes here. What a route does was decided when its stage was deployed (`
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-
-import msgspec
 
 from lamington.core.aws import Scope
 from lamington.core.clock import Calendar
@@ -22,6 +20,7 @@ from lamington.gateway.recording import Recording, record_throttle
 from lamington.gateway.responses import INTERNAL_ERROR, Refusal
 from lamington.gateway.templates import Problem
 from lamington.gateway.v2 import entities
+from lamington.gateway.v2.websocket.answers import forbidden, refusal_answer, rejection
 from lamington.gateway.v2.websocket.connections import (
     FRAME_BYTES_MAX,
     LOGGER,
@@ -46,9 +45,6 @@ from lamington.gateway.v2.websocket.explained import (
     served_stage,
 )
 from lamington.gateway.v2.websocket.handshake import (
-    Admit,
-    HandshakeParts,
-    compile_admission,
     is_well_formed,
     offers_web_socket,
     receive,
@@ -58,35 +54,15 @@ from lamington.gateway.v2.websocket.parts import MANAGEMENT_PREFIX, WebSocketPar
 from lamington.gateway.v2.websocket.program import (
     Limit,
     RouteProgram,
-    SocketParts,
     SocketProgram,
-    compile_socket_program,
 )
 from lamington.gateway.v2.websocket.records import (
     Finished,
-    RouteRecords,
     Sent,
-    SocketRecords,
-    compile_route_records,
-    compile_socket_records,
 )
+from lamington.gateway.v2.websocket.served import ServedSockets, compile_served
 
 PROTOCOL_HEADER = "sec-websocket-protocol"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Served:
-    """One stage in service; `traced` where the log of one of its routes has to be recorded."""
-
-    program: SocketProgram
-    admission: tuple[Admit, ...]
-    records: SocketRecords
-    routes: dict[str, RouteRecords]
-    traced: bool
-
-    @property
-    def is_closed(self) -> bool:
-        return self.program.api.disable_execute_api_endpoint
 
 
 class WebSocketDataPlane:
@@ -103,7 +79,7 @@ class WebSocketDataPlane:
         self.connections = Connections(parts.clock)
         self._parts = parts
         self._calendar = Calendar(parts.clock)
-        self._stages: dict[tuple[str, str], _Served] = {}
+        self._stages: dict[tuple[str, str], ServedSockets] = {}
         self._apis: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._management = Management(self.connections, clock=parts.clock, signers=parts.signers)
@@ -112,50 +88,9 @@ class WebSocketDataPlane:
 
     def deploy(self, api: entities.Api, stage: entities.Stage, scope: Scope) -> None:
         """Put a stage into service; connections to the one that was there stay."""
-        parts = self._parts
-        problems: list[Problem] = []
-
-        def note(message: str, template: str = "", line: int = 0, column: int = 0) -> None:
-            problems.append(Problem(method="WEBSOCKET", path=CONNECT_ROUTE, message=message))
-
-        admission = compile_admission(
-            api,
-            stage,
-            scope,
-            HandshakeParts(
-                invoker=parts.invoker,
-                permitted=parts.permitted,
-                clock=parts.clock,
-                signers=parts.signers,
-                plans=parts.plans,
-            ),
-            note,
-        )
-        program = compile_socket_program(
-            api=api,
-            stage=stage,
-            scope=scope,
-            parts=SocketParts(
-                invoker=parts.invoker,
-                permitted=parts.permitted,
-                buckets=parts.buckets,
-                client=parts.client,
-                services=parts.services,
-            ),
-        )
-        routes = {
-            key: compile_route_records(api, stage, scope, key)
-            for key in (*program.routes, CONNECT_ROUTE, "")
-        }
         if (api.api_id, stage.stage_name) not in self._stages:
             self._apis[api.api_id] = self._apis.get(api.api_id, 0) + 1
-        self._stages[api.api_id, stage.stage_name] = _Served(
-            program=replace(program, problems=(*problems, *program.problems)),
-            admission=admission,
-            records=compile_socket_records(api, stage, scope),
-            routes=routes,
-            traced=parts.journal is not None and any(each.traced for each in routes.values()),
-        )
+        self._stages[api.api_id, stage.stage_name] = compile_served(api, stage, scope, self._parts)
 
     def withdraw(self, api_id: str, stage_name: str) -> None:
         """Take a stage out of service; its connections are closed."""
@@ -212,9 +147,7 @@ class WebSocketDataPlane:
         """
         served = self._stages.get((api_id, stage))
         if served is not None and default_endpoint and served.is_closed:
-            return _refused_plainly(
-                403, "Forbidden", "ForbiddenException", self._parts.ids.request_id()
-            )
+            return forbidden(self._parts.ids.request_id())
         if path.startswith(MANAGEMENT_PREFIX):
             return self.manage(request, api_id, stage, path)
         return await self.connect(request, api_id, stage, path, watch)
@@ -232,7 +165,7 @@ class WebSocketDataPlane:
         served = self._stages.get((api_id, stage))
         request_id = self._parts.ids.request_id()
         if served is None and api_id:
-            return _refused_plainly(403, "Forbidden", "ForbiddenException", request_id)
+            return forbidden(request_id)
         scope = Scope() if served is None else served.program.scope
         response, connection = self._management.answer(
             request, api_id, stage, connection_id, scope, request_id
@@ -256,9 +189,7 @@ class WebSocketDataPlane:
         """
         served = self._stages.get((api_id, stage))
         if served is None or path not in ("", "/"):
-            return _refused_plainly(
-                403, "Forbidden", "ForbiddenException", self._parts.ids.request_id()
-            )
+            return forbidden(self._parts.ids.request_id())
         watch = watch or self.watch
         exchange = self._received(served, request, watch)
         status, message = 101, ""
@@ -279,13 +210,13 @@ class WebSocketDataPlane:
             self._note_failure(refusal, exchange)
             refused = refusal
             status, message = refusal.status, refusal.client_message or ""
-            response = _refusal_response(refusal, exchange)
+            response = refusal_answer(refusal, exchange)
         else:
             if 200 <= reply.status < 300:
                 response = self._accept(exchange, reply)
             else:
                 status = reply.status
-                response = _rejection(reply, exchange)
+                response = rejection(reply, exchange)
         failure = "" if status == 101 else _kind_of(exchange, began)
         self._finish(served, exchange, status, failure, message)
         if watch is not None:
@@ -293,7 +224,7 @@ class WebSocketDataPlane:
             _show(watch, served, exchange, answer, refused)
         return response
 
-    def _received(self, served: _Served, request: Request, watch: Watch | None) -> Exchange:
+    def _received(self, served: ServedSockets, request: Request, watch: Watch | None) -> Exchange:
         parts, moment = self._parts, self._calendar.moment()
         program = served.program
         client = ClientFacts(
@@ -312,7 +243,7 @@ class WebSocketDataPlane:
 
     def _exchange(
         self,
-        served: _Served,
+        served: ServedSockets,
         client: ClientFacts,
         event_type: EventType,
         watch: Watch | None,
@@ -329,7 +260,7 @@ class WebSocketDataPlane:
             **members,
         )
 
-    async def _admit(self, served: _Served, request: Request, exchange: Exchange) -> None:
+    async def _admit(self, served: ServedSockets, request: Request, exchange: Exchange) -> None:
         if not served.admission:
             return
         received = receive(request, exchange)
@@ -469,14 +400,14 @@ class WebSocketDataPlane:
             elapsed_s = self._parts.clock.monotonic() - began
             exchange.integration_latency_ms = elapsed_s * 1000
 
-    def _answer(self, served: _Served, connection: Connection, answer: bytes) -> None:
+    def _answer(self, served: ServedSockets, connection: Connection, answer: bytes) -> None:
         """Send to the client; one that reads nothing is let go: its answers would pile up."""
         if connection.send(answer):
             self._count_sent(served)
         elif connection.socket is not None:
             connection.socket.abort()
 
-    def _count_sent(self, served: _Served) -> None:
+    def _count_sent(self, served: ServedSockets) -> None:
         journal = self._parts.journal
         if journal is not None:
             at_ms = self._calendar.moment().epoch_ms
@@ -498,7 +429,7 @@ class WebSocketDataPlane:
         LOGGER.warning("%s of `%s`: %s", exchange.route_key, exchange.client.api_id, reason)
 
     def _finish(
-        self, served: _Served, exchange: Exchange, status: int, failure: str, message: str
+        self, served: ServedSockets, exchange: Exchange, status: int, failure: str, message: str
     ) -> None:
         journal = self._parts.journal
         if journal is not None:
@@ -555,7 +486,7 @@ def _require_route(program: SocketProgram, exchange: Exchange) -> RouteProgram:
 
 def _show(
     watch: Watch,
-    served: _Served,
+    served: ServedSockets,
     exchange: Exchange,
     answer: Answer,
     refusal: Refusal | None,
@@ -574,40 +505,3 @@ def _kind_of(exchange: Exchange, began: bool) -> str:
     if not began:
         return "ClientError"
     return "IntegrationError" if exchange.integration_status else "ExecutionError"
-
-
-def _refusal_response(refusal: Refusal, exchange: Exchange) -> Response:
-    headers = [
-        ("Content-Type", "application/json"),
-        ("x-amzn-ErrorType", refusal.error_type),
-        ("x-amzn-RequestId", exchange.request_id),
-    ]
-    if refusal.status == 426:
-        headers.append(("Upgrade", "websocket"))
-    message = refusal.client_message or INTERNAL_ERROR
-    return Response(status=refusal.status, headers=headers, body=exchange.error_text(message))
-
-
-def _rejection(reply: Reply, exchange: Exchange) -> Response:
-    """An integration said no: its status is the handshake's, a status that has a body."""
-    status = reply.status if 300 <= reply.status <= 599 else 502
-    return Response(
-        status=status,
-        headers=[
-            ("Content-Type", reply.headers.get("content-type", "application/json")),
-            ("x-amzn-RequestId", exchange.request_id),
-        ],
-        body=reply.body,
-    )
-
-
-def _refused_plainly(status: int, message: str, error_type: str, request_id: str) -> Response:
-    return Response(
-        status=status,
-        headers=[
-            ("Content-Type", "application/json"),
-            ("x-amzn-ErrorType", error_type),
-            ("x-amzn-RequestId", request_id),
-        ],
-        body=msgspec.json.encode({"message": message}),
-    )

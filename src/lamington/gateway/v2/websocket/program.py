@@ -9,9 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lamington.core.aws import Scope
-from lamington.functions.invoke import Invoker
 from lamington.gateway import entities as rest
-from lamington.gateway.http_client import HttpClient
 from lamington.gateway.integrations import (
     Integration,
     IntegrationRequest,
@@ -22,7 +20,7 @@ from lamington.gateway.integrations import (
     RefusedIntegration,
 )
 from lamington.gateway.mapping import substitute_stage_variables
-from lamington.gateway.permits import Permissions, compile_permit
+from lamington.gateway.permits import compile_permit
 from lamington.gateway.recording import (
     Recording,
     record_integration_request,
@@ -46,6 +44,7 @@ from lamington.gateway.v2.websocket.mappings import (
     compile_request_mapping,
     compile_response_mapping,
 )
+from lamington.gateway.v2.websocket.parts import WebSocketParts
 from lamington.gateway.v2.websocket.selection import (
     DEFAULT_KEY,
     Selector,
@@ -121,19 +120,8 @@ class SocketProgram:
         return self.routes.get(key, default)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketParts:
-    """What WebSocket stages need of the engine, the same for all of them."""
-
-    invoker: Invoker
-    permitted: Permissions
-    buckets: Buckets
-    client: HttpClient
-    services: ServiceParts | None = None
-
-
 def compile_socket_program(
-    *, api: entities.Api, stage: entities.Stage, scope: Scope, parts: SocketParts
+    *, api: entities.Api, stage: entities.Stage, scope: Scope, parts: WebSocketParts
 ) -> SocketProgram:
     """Compile an API, as its deployment holds it, with the settings of a stage; raises nothing."""
     problems: list[Problem] = []
@@ -222,7 +210,7 @@ class _RouteCompiler:
     api: entities.Api
     stage: entities.Stage
     scope: Scope
-    parts: SocketParts
+    parts: WebSocketParts
     route: entities.Route
     problems: list[Problem]
 
@@ -288,13 +276,13 @@ class _RouteCompiler:
         return self._compile_mapped(integration, backend, complete)
 
     def _permit(self, function_arn: str, integration: entities.Integration) -> Callable[[], bool]:
-        """A role's credentials need no permission; else the function's policy must have it."""
-        if integration.credentials_arn:
-            return lambda: True
-        source_arn = self.scope.arn(
-            "execute-api", f"{self.api.api_id}/{self.stage.stage_name}/{self.route.route_key}"
+        return compile_permit(
+            self.parts.permitted,
+            function_arn,
+            f"{self.api.api_id}/{self.stage.stage_name}/{self.route.route_key}",
+            self.scope,
+            role=integration.credentials_arn,
         )
-        return compile_permit(self.parts.permitted, function_arn, source_arn, self.scope)
 
     def _broken(self, reason: str) -> Callable[[Exchange], Awaitable[Reply]]:
         self._note(reason)
