@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -70,10 +71,16 @@ def get(url: str) -> bytes:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, outside those that the system gives out by itself.
+
+    Engines of other tests ask for port 0 at any moment, and would get it before it is used.
+    """
+    choose = random.SystemRandom()
+    while True:
+        port = choose.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def run_lamington(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -42,7 +42,10 @@ BEGINNINGS = (
 )
 
 
-TEMPLATE = """{"statusCode": 200, "id": "$input.params('id')", "b": $input.json('$')}"""
+TEMPLATE = """{
+  "statusCode": 200, "length": $input.body.length(),
+  "id": "$util.base64Encode($input.params('id'))"
+}"""
 
 
 class Wire(asyncio.Transport):
