@@ -116,7 +116,7 @@ class Engine:
             settings=settings,
         )
         if settings.attend_us and (os.cpu_count() or 1) > 1:
-            self.invoker.capacity.is_alone = lambda: self._service_server.alone
+            self.invoker.capacity.is_alone = self._serves_one
         identity = IdentityOperations(self._store, self._clock, self._ids)
         self._signers = KnownSigners(
             identity,
@@ -349,6 +349,12 @@ class Engine:
         start, end = parse_bill_query(query, self._clock.now())
         used = self.metrics.usage(start or datetime.fromtimestamp(0, UTC), end)
         return render_bill(used, load_prices(), start, end)
+
+    def _serves_one(self) -> bool:
+        """Whether the last requests came from one connection, at whichever port."""
+        if self._service_server.connections:
+            return self._service_server.alone
+        return self._aws_server.alone
 
     def _answer_service(self, request: Request) -> Awaitable[Response]:
         assert self._serve is not None
