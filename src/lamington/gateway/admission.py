@@ -4,7 +4,7 @@ One gate for each method, compiled with the buckets that it takes from. Left to 
 (`throttling`, `quotas`), and which key belongs to which plan (`usage_plans`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -76,16 +76,6 @@ def compile_admission(
     return _compile_throttle(place, levels)
 
 
-def settings_of(stage: Stage, path: str, verb: str) -> Mapping[str, str | int | float | bool]:
-    """The method settings of a method: its own, and those of `*/*` for what it does not say."""
-    found = dict(stage.method_settings.get("*/*", {}))
-    for key, settings in stage.method_settings.items():
-        written, _, written_verb = key.rpartition("/")
-        if f"/{written.replace('~1', '/').lstrip('/')}" == path and written_verb == verb:
-            found.update(settings)
-    return found
-
-
 def throttles(stage: Stage, place: Place, scope: Scope, buckets: Buckets) -> tuple[Level, ...]:
     """The throttles of a method that can ever refuse a request.
 
@@ -97,7 +87,7 @@ def throttles(stage: Stage, place: Place, scope: Scope, buckets: Buckets) -> tup
     A limit below 0 is none, as clients set it to take a limit away.
     """
     account = buckets.account(scope)
-    settings = settings_of(stage, place.path, place.verb)
+    settings = stage.settings_of(place.path, place.verb)
     rate = _limit(settings.get("throttlingRateLimit"), buckets.default_rate)
     burst = _limit(settings.get("throttlingBurstLimit"), buckets.default_burst)
     levels = []

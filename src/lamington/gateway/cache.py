@@ -6,7 +6,7 @@ others: who may invalidate (the caller's policies), and when a cache is asked (`
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -23,7 +23,6 @@ from lamington.gateway.mapping import (
     query_values,
 )
 from lamington.gateway.responses import MethodResponse, Refusal
-from lamington.gateway.stage_records import settings_of
 from lamington.gateway.vtl.limits import TemplateError
 
 CLUSTER_SIZES = ("0.5", "1.6", "6.1", "13.5", "28.4", "58.2", "118", "237")
@@ -154,13 +153,9 @@ def compile_cache(
     if not stage.cache_cluster_enabled:
         store.discard(api.api_id, stage.stage_name)
         return None
-    settings = settings_of(stage, resource.path, method.http_method)
-    own = settings
+    settings = own = stage.settings_of(resource.path, method.http_method)
     if method.http_method != "GET":
-        own_settings = {key: each for key, each in stage.method_settings.items() if key != "*/*"}
-        own = settings_of(
-            replace(stage, method_settings=own_settings), resource.path, method.http_method
-        )
+        own = stage.own_settings_of(resource.path, method.http_method)
     ttl_s = float(settings.get("cacheTtlInSeconds", TTL_DEFAULT_S))
     integration = method.integration
     if integration is None or not own.get("cachingEnabled") or ttl_s <= 0:

@@ -243,6 +243,21 @@ class Stage:
     created: str
     last_updated: str
 
+    def settings_of(self, path: str, http_method: str) -> dict[str, str | int | float | bool]:
+        """A method's settings: those for all methods, and over them its own.
+
+        Only members that were set are there.
+        """
+        everywhere = self.method_settings.get("*/*", {})
+        return {**everywhere, **self.own_settings_of(path, http_method)}
+
+    def own_settings_of(self, path: str, http_method: str) -> dict[str, str | int | float | bool]:
+        """The settings that name this very method."""
+        found: dict[str, str | int | float | bool] = {}
+        for written in (path, path[1:], path.replace("/", "~1")):
+            found.update(self.method_settings.get(f"{written}/{http_method}", {}))
+        return found
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:

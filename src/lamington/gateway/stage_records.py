@@ -13,8 +13,6 @@ from lamington.gateway.access_logs import AccessLog, compile_access_settings
 from lamington.gateway.entities import Method, RestApi, Stage
 from lamington.gateway.journal import Series
 
-Setting = str | int | float | bool
-
 LEVELS: Mapping[str, int] = {"OFF": 0, "ERROR": 1, "INFO": 2}
 CANARY_SUFFIX = "/Canary"
 
@@ -81,7 +79,7 @@ def compile_method_records(
     AWS: detailed metrics, those of a method, are counted only where its settings ask for them.
     """
     http_method = method.http_method
-    settings = settings_of(stage, path, http_method)
+    settings = stage.settings_of(path, http_method)
     detail: Dimensions = ()
     if settings.get("metricsEnabled"):
         detail = (("Method", http_method), ("Resource", path))
@@ -92,18 +90,6 @@ def compile_method_records(
         bool(settings.get("dataTraceEnabled")),
         method.integration is not None and method.integration.type == "AWS_PROXY",
     )
-
-
-def settings_of(stage: Stage, path: str, http_method: str) -> dict[str, Setting]:
-    """A method's settings: those for all methods, and over them its own.
-
-    Only members that were set are there.
-    """
-    found = dict(stage.method_settings.get("*/*", {}))
-    written = path.replace("/", "~1")
-    for key in (f"{path[1:]}/{http_method}", f"{written}/{http_method}"):
-        found.update(stage.method_settings.get(key, {}))
-    return found
 
 
 def _stage_sets(
